@@ -1,0 +1,1 @@
+"""Reading, drawing and cropping the people a study is made on."""

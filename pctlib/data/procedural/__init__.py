@@ -1,0 +1,1 @@
+"""Procedural people: an articulated body, posed, dressed, rendered and annotated exactly."""

@@ -1,0 +1,130 @@
+"""Writing files so that nothing is half written, and reading them so that errors name the file."""
+
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import yaml
+from torch import Tensor
+
+
+def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` fill a temporary file beside `path`, then rename it over `path`.
+
+    A reader sees the old content or the new, never a part; a failed write leaves no trace.
+
+    Args:
+        path: the file to be written; its folder is made if missing.
+        write: is given the temporary path and writes the whole content there.
+
+    Returns:
+        `path`.
+
+    Raises:
+        OSError: if the folder or file cannot be written (disk full, no permission); names `path`.
+    """
+    path = Path(path)
+    temporary = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        os.close(handle)
+        temporary = Path(name)
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
+        temporary.replace(path)
+    except OSError as error:
+        raise OSError(error.errno, f"cannot write {path}: {error.strerror or error}") from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+    return path
+
+
+def _umask() -> int:
+    """Return the umask of the process; there is no call that only reads it."""
+    current = os.umask(0)
+    os.umask(current)
+    return current
+
+
+def write_text(path: str | Path, text: str) -> Path:
+    """Write `text` as UTF-8, atomically."""
+    return write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> Path:
+    """Write `value` as strict JSON (NaN and infinity are refused), atomically."""
+    return write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
+    """Write named tensors in the safetensors format, atomically."""
+    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+
+    def save(temporary: Path) -> None:
+        try:
+            safetensors.torch.save_file(contiguous, temporary, metadata)
+        except safetensors.SafetensorError as error:  # disk full comes as this, not as OSError
+            raise OSError(f"{error}") from error
+
+    return write_atomic(path, save)
+
+
+def read_json(path: str | Path) -> Any:
+    """Read a JSON file.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not JSON; names the file, line and column.
+    """
+    path = existing_file(path)
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        where = f"{path}, line {error.lineno}, column {error.colno}"
+        raise ValueError(f"{where}: not valid JSON ({error.msg}); is the file truncated?") from error
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
+
+
+def read_yaml(path: str | Path) -> Any:
+    """Read a YAML file without running anything in it.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not YAML; names the file and the place.
+    """
+    path = existing_file(path)
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: not valid YAML: {error}") from error
+
+
+def read_tensors(path: str | Path) -> dict[str, Tensor]:
+    """Read a safetensors file onto the CPU.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged or of another format; names the file.
+    """
+    path = existing_file(path)
+    try:
+        return safetensors.torch.load_file(path)
+    except safetensors.SafetensorError as error:
+        raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
+
+
+def existing_file(path: str | Path) -> Path:
+    """Return `path` if it is a file, else raise FileNotFoundError that names it."""
+    path = Path(path)
+    if not path.is_file():
+        raise FileNotFoundError(f"no such file: {path}")
+    return path

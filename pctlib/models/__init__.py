@@ -1,0 +1,1 @@
+"""Networks: backbones, the tokenizer and the pose representations."""

@@ -1,0 +1,1 @@
+"""Pose representations: how a pose is written as the output of a network."""

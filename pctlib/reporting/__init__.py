@@ -1,0 +1,1 @@
+"""Reports: executed notebooks as offline pages, tables and the index."""

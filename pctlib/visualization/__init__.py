@@ -1,0 +1,1 @@
+"""Figures: skeletons, galleries, curves."""

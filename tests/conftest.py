@@ -1,0 +1,58 @@
+"""Fixtures shared by all tests."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@dataclass(frozen=True)
+class Golden:
+    """Tensors recorded from an official implementation: its weights, inputs and outputs."""
+
+    config: dict
+    state: dict[str, torch.Tensor]
+    inputs: dict[str, torch.Tensor]
+    outputs: dict[str, torch.Tensor]
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Give every test the same arithmetic whatever the machine, and leave the other core to others."""
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def shared() -> Path:
+    """Return the optional folder of development data beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("the optional folder ../shared with development data is not there")
+    return SHARED
+
+
+@pytest.fixture
+def golden(shared):
+    """Return a function that reads one file of golden tensors by its name without ending."""
+
+    def read(name: str) -> Golden:
+        parts: dict[str, dict[str, torch.Tensor]] = {"state": {}, "in": {}, "out": {}, "meta": {}}
+        with np.load(shared / "golden" / f"{name}.npz", allow_pickle=False) as archive:
+            config = json.loads(str(archive["config"]))
+            for key in archive.files:
+                part, _, rest = key.partition("/")
+                if part in parts:
+                    parts[part][rest] = torch.from_numpy(np.asarray(archive[key])) if archive[key].dtype.kind in "fiub" else archive[key]
+        return Golden(config=config, state=parts["state"], inputs=parts["in"], outputs=parts["out"])
+
+    return read
+
+
+@pytest.fixture
+def rng() -> np.random.Generator:
+    """Return a generator with a fixed seed."""
+    return np.random.default_rng(20230618)
