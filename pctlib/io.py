@@ -64,7 +64,9 @@ def write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> Path:
     return write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
 
 
-def write_tensors(path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None) -> Path:
+def write_tensors(
+    path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+) -> Path:
     """Write named tensors in the safetensors format, atomically."""
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 

@@ -46,7 +46,11 @@ def golden(shared):
             for key in archive.files:
                 part, _, rest = key.partition("/")
                 if part in parts:
-                    parts[part][rest] = torch.from_numpy(np.asarray(archive[key])) if archive[key].dtype.kind in "fiub" else archive[key]
+                    parts[part][rest] = (
+                        torch.from_numpy(np.asarray(archive[key]))
+                        if archive[key].dtype.kind in "fiub"
+                        else archive[key]
+                    )
         return Golden(config=config, state=parts["state"], inputs=parts["in"], outputs=parts["out"])
 
     return read

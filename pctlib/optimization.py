@@ -1,0 +1,105 @@
+"""Optimiser, learning-rate schedule and the parameter groups of layer-wise decay."""
+
+import math
+import re
+from collections.abc import Iterable
+
+import torch
+from torch import nn
+
+
+def learning_rate_factor(step: int, *, total_steps: int, warmup_steps: int, final_factor: float) -> float:
+    """Return the factor on the base learning rate at one step: linear warm-up, then a half cosine.
+
+    A function of the step alone, so that a resumed run needs no scheduler state.
+
+    Args:
+        step: 0 is the first optimiser step.
+        total_steps: steps of the whole run; the last step is `total_steps - 1`.
+        warmup_steps: steps over which the factor rises; clipped to the length of the run.
+        final_factor: value at the last step, as a share of the base rate.
+    """
+    warmup_steps = min(warmup_steps, total_steps - 1)
+    if step < warmup_steps:
+        return (step + 1) / (warmup_steps + 1)
+    progress = (step - warmup_steps) / max(1, total_steps - 1 - warmup_steps)
+    return final_factor + (1 - final_factor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+_BLOCK = re.compile(r"^(.*?blocks[._]\d+(?:\.\d+)?)\.")
+
+
+def layer_numbers(names: Iterable[str]) -> dict[str, int]:
+    """Number the layers of a transformer by the order in which its blocks appear.
+
+    What stands before the first block (patch and position embedding) is layer 0, block i is layer
+    i + 1 (a patch merging after it counts with the next block), and what stands after the last
+    block (norm, head) gets the highest number.
+
+    Source: Bao et al. 2021, arXiv:2106.08254 (BEiT), layer-wise learning-rate decay, as used by
+    ViTPose and PCT.
+
+    Args:
+        names: parameter names in the order of `nn.Module.named_parameters`.
+
+    Returns:
+        Layer number of each name.
+    """
+    names = list(names)
+    blocks: dict[str, int] = {}
+    for name in names:
+        if match := _BLOCK.match(name):
+            blocks.setdefault(match.group(1), len(blocks) + 1)
+    numbers, current = {}, 0
+    for name in names:
+        match = _BLOCK.match(name)
+        if match:
+            current = blocks[match.group(1)]
+            numbers[name] = current
+        else:
+            embedding = current == 0 or "embed" in name
+            numbers[name] = 0 if embedding else min(current + 1, len(blocks) + 1)
+    return numbers
+
+
+def parameter_groups(
+    module: nn.Module, *, learning_rate: float, weight_decay: float, layer_decay: float = 1.0
+) -> list[dict]:
+    """Sort trainable parameters into groups of one learning rate and one weight decay.
+
+    One-dimensional parameters and position embeddings get no weight decay. With a layer decay below
+    1 the parameters of `module.backbone` learn at `learning_rate * layer_decay ** depth_from_top`;
+    everything else learns at the full rate.
+
+    Args:
+        module: what is trained; parameters with `requires_grad` False are left out.
+        learning_rate: base rate, of the head.
+        weight_decay: of matrices and kernels.
+        layer_decay: factor from one layer of the backbone to the one below.
+
+    Returns:
+        Groups for `torch.optim.AdamW`, each with its own `base_lr` for the schedule.
+
+    Raises:
+        ValueError: if nothing is trainable.
+    """
+    named = [(name, p) for name, p in module.named_parameters() if p.requires_grad]
+    if not named:
+        raise ValueError(f"{type(module).__name__} has no trainable parameter")
+    backbone = layer_numbers(name for name, _ in named if "backbone." in name)
+    top = max((number for name, number in backbone.items() if _BLOCK.match(name)), default=0) + 1
+    groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+    for name, parameter in named:
+        rate = learning_rate * layer_decay ** (top - backbone.get(name, top))
+        decay = 0.0 if parameter.ndim <= 1 or "pos_embed" in name else weight_decay
+        groups.setdefault((rate, decay), []).append(parameter)
+    return [
+        {"params": parameters, "lr": rate, "base_lr": rate, "weight_decay": decay}
+        for (rate, decay), parameters in groups.items()
+    ]
+
+
+def set_learning_rate(optimizer: torch.optim.Optimizer, factor: float) -> None:
+    """Set each group's rate to its base rate times `factor`."""
+    for group in optimizer.param_groups:
+        group["lr"] = group["base_lr"] * factor
