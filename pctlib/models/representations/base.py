@@ -1,0 +1,70 @@
+"""What every pose representation offers, and the form in which all of them give a pose."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+
+@dataclass
+class Keypoints:
+    """Poses of a batch.
+
+    Attributes:
+        keypoints: [B, K, D] input pixels (x, y), pixel centres at integers; D = 3: millimetres.
+        scores: [B, K], larger is more certain; the scale is the representation's own.
+    """
+
+    keypoints: Tensor
+    scores: Tensor
+
+
+class Representation(nn.Module):
+    """How a pose is written as the output of a network: target, head, loss and decoding in one place.
+
+    Nothing else in the package knows which representation it deals with. `Target` and `Prediction` are small
+    NamedTuples of the representation.
+    """
+
+    def encode(self, keypoints: Tensor, visible: Tensor) -> Any:
+        """Return the target of poses.
+
+        Args:
+            keypoints: [B, K, D] input pixels (3D: millimetres); anything, also NaN, where not labelled.
+            visible: [B, K] COCO flags 0, 1, 2, integers.
+        """
+        raise NotImplementedError
+
+    def forward(self, features: list[Tensor]) -> Any:
+        """Return the prediction from the feature maps of a backbone, [B, C, h, w] each, finest first."""
+        raise NotImplementedError
+
+    def loss(self, prediction: Any, target: Any) -> dict[str, Tensor]:
+        """Return the named scalar terms whose sum is minimised."""
+        raise NotImplementedError
+
+    def decode(self, prediction: Any) -> Keypoints:
+        """Return the poses a prediction stands for."""
+        raise NotImplementedError
+
+    def merge_flipped(self, prediction: Any, flipped: Any) -> Any:
+        """Return the mean of a prediction and of `flipped`, the prediction on the mirrored images."""
+        raise NotImplementedError
+
+
+def flip_index(flip_permutation: Sequence[int]) -> Tensor:
+    """Return the permutation as a tensor [K].
+
+    Raises:
+        ValueError: if it is empty or not its own inverse, as left and right swapped must be.
+    """
+    permutation = [int(index) for index in flip_permutation]
+    count = len(permutation)
+    valid = all(0 <= i < count and permutation[i] == k for k, i in enumerate(permutation))
+    if not permutation or not valid:
+        raise ValueError(
+            f"flip_permutation: expected a permutation that is its own inverse, got {permutation}"
+        )
+    return torch.tensor(permutation)
