@@ -1,0 +1,52 @@
+# study, test, lab, lint and bench each create the environment they need. `make help` lists them.
+SHELL := /bin/bash
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+CORES ?= $(shell $(PYTHON) -c 'import os; print(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count())')
+
+PROFILE ?= demo
+DATA ?= procedural
+DATA_ROOT ?=
+ENV := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help study test lab lint bench lock clean
+
+help:  ## show this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+
+$(ENV): requirements.lock pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or later is needed, {sys.executable} is {sys.version.split()[0]}; name another with PYTHON=...")'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.lock
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --editable .
+	@touch $@
+
+study: $(ENV)  ## run the study: PROFILE=demo|extended|paper DATA=procedural|coco DATA_ROOT=folder CORES=n
+	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pctlib study run --profile $(PROFILE) --data $(DATA) \
+		--data-root "$(DATA_ROOT)" --cores $(CORES)
+
+test: $(ENV)  ## run all tests (ARGS="-k tokenizer" for some)
+	$(BIN)/python -m pytest $(ARGS)
+
+lab: $(ENV)  ## open JupyterLab on the notebooks
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter lab notebooks
+
+lint: $(ENV)  ## check style, spelling and that notebooks hold no outputs
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+	$(BIN)/snakefmt --check workflow/Snakefile
+	$(BIN)/nbstripout --verify notebooks/*.ipynb
+
+bench: $(ENV)  ## measure speed, each row as a ratio to a plain reference in the same run
+	$(BIN)/python -m benchmarks.run
+
+lock: $(ENV)  ## resolve the newest versions again (needs uv)
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip compile pyproject.toml --extra study --extra dev --universal --python-version 3.11 \
+		--no-header --annotation-style line --upgrade --quiet -o requirements.lock
+
+clean:  ## delete the environment and what the study made (never data/)
+	rm -rf $(VENV) reports/*/ .snakemake
