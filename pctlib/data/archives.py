@@ -19,7 +19,6 @@ from tqdm.auto import tqdm
 from pctlib.data.download import require_space
 from pctlib.io import existing_file
 
-
 _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile),
     *(EOFError, zlib.error, lzma.LZMAError),

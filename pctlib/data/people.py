@@ -8,7 +8,11 @@ import numpy as np
 
 from pctlib.skeletons import Skeleton, correspondence
 
-_OPTIONAL = ("keypoints_3d", "occlusion")
+# COCO area of a person / area of the box, where a set has no segment: the factor of crowdposetools and
+# mmpose.
+BOX_AREA_SHARE = 0.53
+
+_OPTIONAL = ("keypoints_3d", "occlusion", "box_scores")
 
 
 @dataclass
@@ -27,6 +31,8 @@ class People:
         image_sizes: int32 [N, 2] (height, width); 0 where unknown.
         keypoints_3d: float32 [N, K3, 3] millimetres, camera frame; or None.
         occlusion: float32 [N] share of the body inside the image that is hidden, 0 to 1; or None.
+        box_scores: float32 [N] confidence of boxes that a detector found, any finite number; None for
+            annotated boxes.
         source: file or folder it was read from, for messages.
         excluded: why -> how many persons the reader left out by protocol.
 
@@ -46,6 +52,7 @@ class People:
     image_sizes: np.ndarray
     keypoints_3d: np.ndarray | None = None
     occlusion: np.ndarray | None = None
+    box_scores: np.ndarray | None = None
     source: str = ""
     excluded: dict[str, int] = field(default_factory=dict)
 
@@ -139,6 +146,8 @@ class People:
             self._refuse("keypoints_3d", ~finite, "must be finite numbers")
         if self.occlusion is not None:
             self._refuse("occlusion", ~((self.occlusion >= 0) & (self.occlusion <= 1)), "must be in 0..1")
+        if self.box_scores is not None:
+            self._refuse("box_scores", ~np.isfinite(self.box_scores), "must be a finite number")
 
     def _refuse(self, name: str, bad: np.ndarray, rule: str) -> None:
         """Raise for the first row [N] that is bad."""
@@ -159,6 +168,7 @@ _ARRAYS: dict[str, tuple[type, tuple[int | str, ...]]] = {
     "image_sizes": (np.int32, ("N", 2)),
     "keypoints_3d": (np.float32, ("N", "K3", 3)),
     "occlusion": (np.float32, ("N",)),
+    "box_scores": (np.float32, ("N",)),
 }
 
 
