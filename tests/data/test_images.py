@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from pctlib.data.images import denormalize, image_size, normalize, read_image, reduction_affine
+
+
+def gradient(H=48, W=64):
+    """Return uint8 [H, W, 3]: red grows to the right, green downwards, blue is constant."""
+    y, x = np.mgrid[:H, :W]
+    return np.stack([x * 255 / (W - 1), y * 255 / (H - 1), np.full((H, W), 80)], -1).round().astype(np.uint8)
+
+
+def save(path, pixels, mode=None, **options):
+    image = Image.fromarray(pixels)
+    (image if mode is None else image.convert(mode)).save(path, **options)
+    return path
+
+
+def test_png_is_read_exactly_and_never_reduced(tmp_path):
+    file = save(tmp_path / "a.png", gradient())
+    pixels, scale = read_image(file, min_scale=0.1)
+    np.testing.assert_array_equal(pixels, gradient())
+    assert (scale, pixels.dtype, pixels.flags.writeable) == (1.0, np.uint8, True)
+
+
+@pytest.mark.parametrize(
+    ("min_scale", "scale"),
+    [(1.0, 1), (2.0, 1), (0.51, 1), (0.5, 0.5), (0.3, 0.5), (0.25, 0.25), (0.01, 0.125)],
+)
+def test_jpeg_is_decoded_at_the_smallest_size_that_serves(tmp_path, min_scale, scale):
+    file = save(tmp_path / "a.jpg", gradient(41, 66), quality=95)
+    pixels, got = read_image(file, min_scale=min_scale)
+    assert got == scale
+    assert pixels.shape == (-int(-41 * scale // 1), -int(-66 * scale // 1), 3)
+
+
+@pytest.mark.parametrize("scale", [1, 0.5, 0.25, 0.125])
+def test_reduction_affine_finds_the_same_colour(tmp_path, scale):
+    file = save(tmp_path / "a.jpg", gradient(64, 128), quality=100, subsampling=0)
+    pixels, got = read_image(file, min_scale=scale)
+    affine = reduction_affine(got)
+    x, y = 5, 3  # of the reduced image; its colour tells where it lies in the stored one
+    stored = torch.linalg.solve(affine[:, :2], torch.tensor([x, y], dtype=torch.float32) - affine[:, 2])
+    assert pixels[y, x, 0] == pytest.approx(float(stored[0]) * 255 / 127, abs=2)
+    assert pixels[y, x, 1] == pytest.approx(float(stored[1]) * 255 / 63, abs=2)
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
+def test_every_kind_of_image_becomes_rgb(tmp_path, mode):
+    file = save(tmp_path / ("a.jpg" if mode == "CMYK" else "a.png"), gradient(), mode)
+    pixels, _ = read_image(file)
+    assert pixels.shape == (48, 64, 3)
+    assert pixels.dtype == np.uint8
+    grey = np.array(Image.fromarray(gradient()).convert("L"))
+    assert abs(pixels.mean() - (grey if mode in ("L", "1", "LA") else gradient()).mean()) < 12
+
+
+def test_16_bit_grey_keeps_its_upper_bits(tmp_path):
+    values = (np.arange(12, dtype=np.uint16) * 5461).reshape(3, 4)
+    pixels, _ = read_image(save(tmp_path / "a.png", values))
+    np.testing.assert_array_equal(pixels, np.repeat((values >> 8).astype(np.uint8)[..., None], 3, axis=2))
+
+
+def test_transparency_is_dropped(tmp_path):
+    rgba = np.dstack([gradient(), np.zeros((48, 64), np.uint8)])
+    np.testing.assert_array_equal(read_image(save(tmp_path / "a.png", rgba))[0], gradient())
+
+
+def test_orientation_tag_is_ignored(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90 degrees for display
+    file = save(tmp_path / "a.jpg", gradient(), exif=exif)
+    assert read_image(file)[0].shape == (48, 64, 3)
+    assert image_size(file) == (48, 64)
+
+
+def test_missing_file_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"no such file: .*gone\.jpg"):
+        read_image(tmp_path / "gone.jpg")
+    with pytest.raises(FileNotFoundError, match="no such file"):
+        read_image(tmp_path)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "gif", "bmp"])
+@pytest.mark.parametrize("keep", [0.1, 0.5, 0.9])
+def test_truncated_file_is_named(tmp_path, ending, keep):
+    noise = np.random.default_rng(0).integers(0, 255, (48, 64, 3)).astype(np.uint8)
+    file = save(tmp_path / f"cut.{ending}", noise)
+    content = file.read_bytes()
+    file.write_bytes(content[: int(len(content) * keep)])
+    with pytest.raises(ValueError, match=rf"cut\.{ending}: "):
+        read_image(file)
+
+
+@pytest.mark.parametrize(
+    "content", [b"", b"hello, not an image", b"\xff\xd8\xff\xe0" + b"\0" * 50, b"\x89PNG\r\n\x1a\n"]
+)
+def test_what_is_no_image_is_named(tmp_path, content):
+    file = tmp_path / "fake.jpg"
+    file.write_bytes(content)
+    for read in (read_image, image_size):
+        with pytest.raises(ValueError, match=r"fake\.jpg: (the file is empty|not an image|the image is)"):
+            read(file)
+
+
+def test_float_pixels_are_refused(tmp_path):
+    file = save(tmp_path / "a.tiff", np.ones((4, 5), np.float32))
+    with pytest.raises(ValueError, match=r"a\.tiff.*pixels of type 'F'"):
+        read_image(file)
+
+
+def test_scale_must_be_positive(tmp_path):
+    with pytest.raises(ValueError, match="min_scale must be above 0, got 0"):
+        read_image(tmp_path / "a.jpg", min_scale=0)
+
+
+def test_normalize_worked_by_hand_and_back():
+    images = torch.tensor([0.0, 127.5, 255.0]).view(1, 3, 1, 1).expand(2, 3, 4, 5)
+    normal = normalize(images)
+    by_hand = torch.tensor([-0.485 / 0.229, (0.5 - 0.456) / 0.224, (1 - 0.406) / 0.225])
+    torch.testing.assert_close(normal[1, :, 2, 3], by_hand)
+    levels = torch.arange(120, dtype=torch.uint8).view(2, 3, 4, 5)
+    assert normalize(levels).dtype == torch.float32
+    torch.testing.assert_close(denormalize(normalize(levels)), levels)
