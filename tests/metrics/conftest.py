@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from pycocotools.coco import COCO as PlainCOCO
+from pycocotools import coco
 from pycocotools.cocoeval import COCOeval
 
 from pctlib.data.people import People
@@ -39,7 +39,7 @@ def make_people(rng):
 
 @pytest.fixture
 def coco_set(rng):
-    """Return a function that makes a COCO dictionary and results near its persons, with every special case."""
+    """Return a function that makes a COCO dictionary and results near its persons, special cases too."""
 
     def make(images=8, K=17, noise=6.0, repeats=2):
         annotations, results = [], []
@@ -102,7 +102,7 @@ def plain_pycocotools(tmp_path):
         path = tmp_path / "plain.json"
         path.write_text(json.dumps(content))
         with contextlib.redirect_stdout(io.StringIO()):
-            truth = PlainCOCO(str(path))
+            truth = coco.COCO(str(path))
             evaluation = COCOeval(truth, truth.loadRes(json.loads(json.dumps(results))), "keypoints")
             evaluation.params.kpt_oks_sigmas = np.array(sigmas)
             evaluation.evaluate()

@@ -25,7 +25,7 @@ def one(keypoints, truth, visible, *, area=400.0, sigmas=SIGMAS):
 
 def test_oks_by_hand():
     truth = np.zeros((1, K, 2))
-    keypoints = truth + [3.0, 4.0]  # 5 px off
+    keypoints = truth + np.array([3.0, 4.0])  # 5 px off
     visible = np.array([[2, 1, 0, 0, 0]])
     expected = (np.exp(-25 / (2 * 400 * 0.1**2)) + np.exp(-25 / (2 * 400 * 0.2**2))) / 2
     np.testing.assert_allclose(one(keypoints, truth, visible), [expected])

@@ -16,7 +16,7 @@ def truth(rng):
 
 
 def test_mpjpe_by_hand(truth):
-    moved = truth + [3.0, 4.0, 12.0]
+    moved = truth + np.array([3.0, 4.0, 12.0])
     moved[:, 0] += 1000
     labelled = np.ones((N, K), dtype=bool)
     labelled[:, 0] = False

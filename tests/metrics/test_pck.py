@@ -51,7 +51,7 @@ def test_mean_error_by_hand():
 def test_auc_by_hand():
     truth = np.zeros((1, 1, 2))
     counted = np.ones((1, 1), dtype=bool)
-    guess = truth + [[[0.0, 12.0]]]  # 0.4 of the normaliser: wrong at 0, .25; right at .5, .75
+    guess = truth + np.array([0.0, 12.0])  # 0.4 of the normaliser: wrong at 0, .25; right at .5, .75
     assert pck_auc(guess, truth, counted, normalizer=np.array([30.0]), num_thresholds=4) == 0.5
     assert pck_auc(guess, truth, counted, normalizer=np.array([15.0]), num_thresholds=4) == 0.0
 
