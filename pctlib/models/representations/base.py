@@ -68,3 +68,14 @@ def flip_index(flip_permutation: Sequence[int]) -> Tensor:
             f"flip_permutation: expected a permutation that is its own inverse, got {permutation}"
         )
     return torch.tensor(permutation)
+
+
+def feature_grid(input_size: tuple[int, int], feature_stride: int) -> tuple[int, int]:
+    """Return the (h, w) cells of a feature map.
+
+    Raises:
+        ValueError: if the input size is no multiple of the feature stride.
+    """
+    if any(size % feature_stride for size in input_size):
+        raise ValueError(f"input_size: expected multiples of {feature_stride}, got {tuple(input_size)}")
+    return input_size[0] // feature_stride, input_size[1] // feature_stride

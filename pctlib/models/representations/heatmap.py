@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pctlib.losses import heatmap_mse
-from pctlib.models.representations.base import Keypoints, Representation, flip_index
+from pctlib.models.representations.base import Keypoints, Representation, feature_grid, flip_index
 from pctlib.models.representations.heatmap_coding import CodingKind, HeatmapCoding, HeatmapTarget
 
 
@@ -129,9 +129,7 @@ class Heatmap(Representation):
         Raises:
             ValueError: if the input size is no multiple of the feature stride.
         """
-        if any(size % feature_stride for size in input_size):
-            raise ValueError(f"input_size: expected multiples of {feature_stride}, got {tuple(input_size)}")
-        height, width = (size // feature_stride * 2 ** len(channels) for size in input_size)
+        height, width = (cells * 2 ** len(channels) for cells in feature_grid(input_size, feature_stride))
         head = DeconvolutionHead(in_channels, len(flip_permutation), channels=channels, kernels=kernels)
         written = HeatmapCoding(coding, tuple(input_size), (height, width), sigma)
         return cls(head, written, flip_permutation=flip_permutation)

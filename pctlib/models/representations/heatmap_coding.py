@@ -149,9 +149,7 @@ class HeatmapCoding:
 
     def _blur(self, maps: Tensor) -> Tensor:
         """Return the maps blurred with a zero border, each scaled back to its old maximum."""
-        radius = self.blur_kernel // 2
-        sigma = 0.3 * (radius - 1) + 0.8  # OpenCV's automatic choice for a kernel size
-        band_y, band_x = (_blur_matrix(size, radius, sigma, maps) for size in self.heatmap_size)
+        band_y, band_x = (blur_matrix(size, self.blur_kernel // 2, maps) for size in self.heatmap_size)
         with torch.autocast(
             maps.device.type, enabled=False
         ):  # a product in half precision would cost the subpixel
@@ -224,8 +222,15 @@ def _newton_step(gradient: Tensor, xx: Tensor, xy: Tensor, yy: Tensor, *, valid:
     return torch.where(valid.unsqueeze(-1), step, 0.0)
 
 
-def _blur_matrix(size: int, radius: int, sigma: float, like: Tensor) -> Tensor:
-    """Return the symmetric band matrix [size, size] that blurs a vector with a Gaussian and a zero border."""
+def blur_matrix(size: int, radius: int, like: Tensor) -> Tensor:
+    """Return the symmetric band matrix [size, size] that blurs a vector with a Gaussian and a zero border.
+
+    Args:
+        size: length of the vector.
+        radius: the kernel has 2 radius + 1 weights; its sigma is OpenCV's automatic choice for that.
+        like: tensor whose device and dtype the matrix takes.
+    """
+    sigma = 0.3 * (radius - 1) + 0.8
     offset = torch.arange(-radius, radius + 1, device=like.device, dtype=torch.float32)
     total = torch.exp(-(offset**2) / (2 * sigma**2)).sum()
     grid = torch.arange(size, device=like.device, dtype=torch.float32)
