@@ -23,10 +23,10 @@ _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.Deco
 def read_image(file: str | Path, *, min_scale: float = 1.0) -> tuple[np.ndarray, float]:
     """Read an image file, a JPEG at a reduced size if that is enough.
 
-    A JPEG is decoded at 1, 1/2, 1/4 or 1/8 of its size straight from its DCT coefficients, which is faster
-    than decoding it and throwing pixels away, and does not alias. Orientation tags are ignored: annotations of
-    COCO and the other benchmarks are in the pixels as they are stored. Transparency is dropped, 16-bit grey
-    keeps its upper eight bits.
+    A JPEG is decoded at 1, 1/2, 1/4 or 1/8 of its size straight from its DCT coefficients: faster than to
+    decode all of it and throw pixels away, and free of aliasing. Orientation tags are ignored, as COCO and
+    other benchmarks annotate the pixels as they are stored. Transparency is dropped, and 16-bit grey keeps
+    its upper eight bits.
 
     Args:
         file: JPEG, PNG or another format known to Pillow; grey, palette, CMYK and RGBA become RGB.

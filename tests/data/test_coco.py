@@ -1,0 +1,310 @@
+import json
+from pathlib import Path
+
+import numpy as np
+import pycocotools.coco
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pctlib.data.coco import read_coco, read_coco_wholebody, write_coco
+from pctlib.data.people import People
+from pctlib.skeletons import COCO, COCO_WHOLEBODY, CROWDPOSE, LSP
+
+TOY = LSP  # any skeleton can be read; 14 keypoints are fewer than 17
+
+
+def annotation(number, *, image_id=7, labelled=3, **changes):
+    keypoints = [[2.0 * k + number, 3.0 * k, (k % 2) + 1] if k < labelled else [0, 0, 0] for k in range(14)]
+    entry = {
+        **{"id": number, "image_id": image_id, "category_id": 3, "iscrowd": 0, "area": 55.5},
+        **{
+            "bbox": [4, 5, 20, 30],
+            "keypoints": [v for triple in keypoints for v in triple],
+            "num_keypoints": labelled,
+        },
+    }
+    return {**entry, **changes}
+
+
+def content():
+    return {
+        "images": [
+            {"id": 7, "file_name": "seven.jpg", "height": 48, "width": 64},
+            {"id": 2, "file_name": "b/two.png", "height": 100, "width": 90},
+        ],
+        "annotations": [annotation(11), annotation(12, image_id=2, labelled=5), annotation(13)],
+        "categories": [{"id": 1, "name": "dog"}, {"id": 3, "name": "person"}],
+    }
+
+
+def write(path, value):
+    path.write_text(json.dumps(value))
+    return path
+
+
+def read(tmp_path, value, **options):
+    return read_coco(write(tmp_path / "toy.json", value), **{"skeleton": TOY, **options})
+
+
+def test_every_field_arrives(tmp_path):
+    people = read(tmp_path, content(), image_dir=tmp_path)
+    assert people.image_files == [tmp_path / "seven.jpg", tmp_path / "b/two.png", tmp_path / "seven.jpg"]
+    assert people.image_ids.tolist() == [7, 2, 7]
+    assert people.annotation_ids.tolist() == [11, 12, 13]
+    assert people.image_sizes.tolist() == [[48, 64], [100, 90], [48, 64]]
+    assert people.boxes_xywh[0].tolist() == [4, 5, 20, 30]
+    assert people.areas.tolist() == [55.5] * 3
+    assert people.keypoints_image[1, 4].tolist() == [20, 12]
+    assert people.visible[1].tolist() == [1, 2, 1, 2, 1] + [0] * 9
+    assert people.source.endswith("toy.json")
+    assert people.excluded == {"crowd": 0, "too few keypoints": 0}
+
+
+def test_without_image_dir_there_are_no_files(tmp_path):
+    assert read(tmp_path, content()).image_files == [Path()] * 3
+    with pytest.raises(FileNotFoundError, match="no such folder of images: .*gone"):
+        read(tmp_path, content(), image_dir=tmp_path / "gone")
+
+
+def test_crowds_and_unlabelled_persons_are_left_out_and_counted(tmp_path):
+    value = content()
+    value["annotations"] += [annotation(20, iscrowd=1, bbox=[0, 0, 0, 0]), annotation(21, labelled=0)]
+    value["annotations"] += [annotation(22, category_id=1, keypoints=[]), annotation(23, labelled=2)]
+    people = read(tmp_path, value, min_keypoints=3)
+    assert people.annotation_ids.tolist() == [11, 12, 13]
+    assert people.excluded == {"crowd": 1, "too few keypoints": 2}
+    assert read(tmp_path, value).excluded["too few keypoints"] == 1
+    assert len(read(tmp_path, value, min_keypoints=0)) == 5
+
+
+def test_category_chooses_the_annotations(tmp_path):
+    value = content()
+    value["annotations"][1]["category_id"] = 1
+    assert read(tmp_path, value, category="dog").annotation_ids.tolist() == [12]
+
+
+def test_boxes_are_clipped_to_their_image(tmp_path):
+    value = content()
+    value["annotations"] = [annotation(1, bbox=[-5, -6, 100, 20]), annotation(2, bbox=[60, 40, 20, 20])]
+    assert read(tmp_path, value).boxes_xywh.tolist() == [[0, 0, 63, 14], [60, 40, 3, 7]]
+    for image in value["images"]:
+        del image["height"]
+    people = read(tmp_path, value)
+    assert people.boxes_xywh[0].tolist() == [-5, -6, 100, 20]
+    assert people.image_sizes[0].tolist() == [0, 64]
+
+
+def test_missing_area_is_taken_from_the_box(tmp_path):
+    value = content()
+    del value["annotations"][0]["area"]
+    assert read(tmp_path, value).areas.tolist() == pytest.approx([20 * 30 * 0.53, 55.5, 55.5])
+
+
+def entry(position=1, **changes):
+    def change(value):
+        value["annotations"][position].update(changes)
+
+    return change
+
+
+def without(section, field=None):
+    def change(value):
+        if field is None:
+            del value[section]
+        else:
+            del value[section][1][field]
+
+    return change
+
+
+HERE = r"toy\.json: annotation 12 \(index 1\): "
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (
+            without("images"),
+            r"toy\.json: section 'images' is missing; there are \['annotations', 'categories'\]",
+        ),
+        (without("annotations"), r"section 'annotations' is missing"),
+        (without("categories"), r"section 'categories' is missing"),
+        (lambda v: v.update(annotations=[]), r"toy\.json: section 'annotations' is empty"),
+        (lambda v: v.update(images={}), r"section 'images' is missing"),
+        (entry(keypoints=[1, 2, 2] * 13), HERE + "field 'keypoints' needs 42 numbers, got 39"),
+        (entry(keypoints=None), HERE + "field 'keypoints' needs 42 numbers, got None"),
+        (entry(keypoints=["a"] * 42), HERE + "field 'keypoints' holds something that is not a number"),
+        (entry(keypoints=[float("nan"), 1, 2] * 14), HERE + "field 'keypoints' holds NaN"),
+        (
+            entry(keypoints=[1, 1, 2] * 13 + [1, 1, 3]),
+            HERE + r"visibility of keypoint 13 \(head_top\) .*got 3",
+        ),
+        (entry(bbox=[1, float("nan"), 5, 5]), HERE + "field 'bbox' holds NaN"),
+        (entry(bbox=[1, 2, 5]), HERE + "field 'bbox' needs 4 numbers, got 3"),
+        (
+            entry(bbox=[1, 2, 0, 5]),
+            HERE + r"bbox \[1, 2, 0, 5\] has no extent inside its image; skip_invalid",
+        ),
+        (entry(bbox=[1, 2, 4, -5]), HERE + r"bbox \[1, 2, 4, -5\] has no extent"),
+        (entry(bbox=[200, 2, 4, 5]), HERE + r"bbox \[200, 2, 4, 5\] has no extent inside its image"),
+        (entry(area=0), HERE + "area must be above 0, got 0"),
+        (entry(area=float("nan")), HERE + "area must be above 0, got nan"),
+        (entry(area="big"), HERE + "field 'area' must be a number, got 'big'"),
+        (entry(category_id=9), HERE + "category_id 9 is not in section 'categories'"),
+        (entry(image_id=99), HERE + "image_id 99 is not in section 'images'"),
+        (entry(image_id=[2]), HERE + "field 'image_id' must be a whole number"),
+        (entry(id=11), r"toy\.json: two annotations have the id 11"),
+        (entry(id="x"), r"annotation x \(index 1\): field 'id' must be a whole number, got 'x'"),
+        (without("annotations", "bbox"), HERE + "field 'bbox' is missing"),
+        (without("annotations", "id"), r"annotation None \(index 1\): field 'id' is missing"),
+        (lambda v: v["images"][1].update(id=7), r"two images have the id 7 \(index 0 and 1\)"),
+        (
+            lambda v: v["images"][1].update(height="x"),
+            r"height and width of the images must be whole numbers",
+        ),
+        (without("images", "id"), r"toy\.json: image \(index 1\): field 'id' is missing"),
+        (without("images", "file_name"), HERE + "its image has no file_name, got None"),
+        (lambda v: v["annotations"].__setitem__(1, 5), r"annotation None \(index 1\): field 'id' is missing"),
+        (lambda v: v["categories"].pop(), r"toy\.json: there is no category 'person'; there are \['dog'\]"),
+    ],
+)
+def test_bad_entry_is_named(tmp_path, change, message):
+    value = content()
+    change(value)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, value, image_dir=tmp_path)
+
+
+def test_truncated_or_other_files_are_named(tmp_path):
+    file = write(tmp_path / "toy.json", content())
+    file.write_text(file.read_text()[:300])
+    with pytest.raises(ValueError, match=r"toy\.json, line 1, column \d+: not valid JSON"):
+        read_coco(file)
+    file.write_text("[1, 2]")
+    with pytest.raises(ValueError, match=r"toy\.json: a COCO file is an object with sections, got a list"):
+        read_coco(file)
+    with pytest.raises(FileNotFoundError, match=r"gone\.json"):
+        read_coco(tmp_path / "gone.json")
+
+
+def test_invalid_entries_can_be_skipped_and_are_counted(tmp_path):
+    value = content()
+    value["annotations"][1]["bbox"] = [1, 2, 0, 5]
+    value["annotations"].append(annotation(14, area=-1))
+    people = read(tmp_path, value, skip_invalid=True)
+    assert people.annotation_ids.tolist() == [11, 13]
+    assert people.excluded["invalid box or area"] == 2
+
+
+def wholebody_annotation():
+    parts = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
+    start, entry = 0, annotation(5)
+    for name, count in parts.items():
+        confidence = 2 if name in ("keypoints", "foot_kpts") else 0.25
+        entry[name] = [v for k in range(start, start + count) for v in (k, 1000 - k, confidence)]
+        start += count
+    return entry
+
+
+def test_wholebody_puts_its_five_fields_in_order(tmp_path):
+    entry = wholebody_annotation()
+    entry["face_kpts"][2] = 0.0
+    value = {**content(), "annotations": [entry]}
+    people = read_coco_wholebody(write(tmp_path / "toy.json", value))
+    assert people.skeleton is COCO_WHOLEBODY
+    assert people.keypoints_image[0, :, 0].tolist() == list(range(133))
+    assert people.visible[0].tolist() == [2] * 23 + [0] + [2] * 109
+    del entry["face_kpts"]
+    with pytest.raises(ValueError, match=r"annotation 5 \(index 0\): field 'face_kpts' is missing"):
+        read_coco_wholebody(write(tmp_path / "toy.json", value))
+
+
+def test_wholebody_reads_133_keypoints_in_one_field_too(tmp_path):
+    entry = wholebody_annotation()
+    names = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
+    apart = read_coco_wholebody(write(tmp_path / "a.json", {**content(), "annotations": [entry]}))
+    entry = {**entry, "keypoints": [v for name in names for v in entry[name]]}
+    file = write(tmp_path / "b.json", {**content(), "annotations": [entry]})
+    together = read_coco(file, skeleton=COCO_WHOLEBODY)
+    np.testing.assert_array_equal(together.keypoints_image, apart.keypoints_image)
+    np.testing.assert_array_equal(together.visible, apart.visible)
+
+
+@given(st.integers(1, 6), st.integers(0, 1000), st.sampled_from([COCO, CROWDPOSE]))
+def test_written_and_read_again_is_the_same(tmp_path_factory, N, seed, skeleton):
+    rng, K = np.random.default_rng(seed), skeleton.num_keypoints
+    folder = tmp_path_factory.mktemp("coco")
+    visible = rng.integers(0, 3, (N, K))
+    visible[:, 0] = 2
+    people = People(
+        skeleton=skeleton,
+        image_files=[folder / f"{i // 2}.jpg" for i in range(N)],
+        image_ids=np.arange(N) // 2 + 3,
+        annotation_ids=rng.permutation(100)[:N],
+        boxes_xywh=rng.uniform(0, 30, (N, 4)).round(2) + 1,
+        areas=rng.uniform(1, 500, N),
+        keypoints_image=rng.uniform(-5, 99, (N, K, 2)),
+        visible=visible,
+        image_sizes=np.tile([[99, 88]], (N, 1)),
+    )
+    again = read_coco(write_coco(people, folder / "a.json", image_dir=folder), folder, skeleton=skeleton)
+    assert again.image_files == people.image_files
+    for name in ("image_ids", "annotation_ids", "visible", "image_sizes", "boxes_xywh"):
+        np.testing.assert_array_equal(getattr(again, name), getattr(people, name))
+    for name in ("areas", "keypoints_image"):
+        np.testing.assert_allclose(getattr(again, name), getattr(people, name), atol=6e-5)
+
+
+def test_file_names_are_relative_where_asked_for(tmp_path):
+    people = read(tmp_path, content(), image_dir=tmp_path)
+
+    def names(image_dir):
+        written = json.loads(write_coco(people, tmp_path / "o.json", image_dir=image_dir).read_text())
+        return [image["file_name"] for image in written["images"]]
+
+    assert names(tmp_path) == ["b/two.png", "seven.jpg"]
+    assert names(None) == [f"{tmp_path}/b/two.png", f"{tmp_path}/seven.jpg"]
+    with pytest.raises(ValueError, match="seven.jpg"):
+        write_coco(people, tmp_path / "o.json", image_dir=tmp_path / "b")
+
+
+def test_written_file_is_what_pycocotools_reads(tmp_path):
+    people = read(tmp_path, content())
+    api = pycocotools.coco.COCO(write_coco(people, tmp_path / "o.json"))
+    assert sorted(api.getAnnIds(7)) == [11, 13]
+    assert api.loadCats(1)[0]["keypoints"] == list(TOY.keypoint_names)
+    assert api.loadAnns(12)[0]["num_keypoints"] == 5
+
+
+# --- real files
+
+
+@pytest.mark.parametrize(
+    ("file", "images", "count", "crowd"),
+    [
+        ("coco-mini/annotations/person_keypoints_train2017.json", "coco-mini/train2017", 86, 5),
+        ("coco-mini/annotations/person_keypoints_val2017.json", "coco-mini/val2017", 35, 1),
+        ("coco-poses/person_keypoints_trainsplit.json", None, 1087, 36),
+    ],
+)
+def test_real_files(shared, file, images, count, crowd):
+    people = read_coco(shared / "data" / file, None if images is None else shared / "data" / images)
+    assert (len(people), people.excluded["crowd"]) == (count, crowd)
+    assert images is None or all(path.is_file() for path in people.image_files)
+    raw = json.loads((shared / "data" / file).read_text())["annotations"]
+    by_id = {entry["id"]: entry for entry in raw}
+    for row in range(0, len(people), 7):
+        triples = np.array(by_id[int(people.annotation_ids[row])]["keypoints"]).reshape(-1, 3)
+        np.testing.assert_array_equal(people.visible[row], triples[:, 2])
+        np.testing.assert_allclose(people.keypoints_image[row], triples[:, :2])
+
+
+def test_real_wholebody_and_other_sets(shared):
+    fixtures = shared / "data/fixtures"
+    apart = read_coco_wholebody(fixtures / "coco/test_coco_wholebody.json")
+    together = read_coco(fixtures / "coco/test_keypoint_partition_metric.json", skeleton=COCO_WHOLEBODY)
+    np.testing.assert_array_equal(apart.keypoints_image, together.keypoints_image)
+    np.testing.assert_array_equal(apart.visible, together.visible)
+    assert len(read_coco(fixtures / "crowdpose/test_crowdpose.json", skeleton=CROWDPOSE)) == 4
+    assert len(read_coco(fixtures / "ochuman/test_ochuman.json")) == 5
