@@ -72,7 +72,7 @@ class TokenizerProfile(_Section):
     beta: float = Field(default=0.05, gt=0, description="smooth L1, input pixels")
     ema_decay: float = Field(default=0.9, gt=0, lt=1)
     data_initialisation: bool = Field(default=True, description="codebook from k-means of the first tokens")
-    revive_after: int = Field(default=100, ge=0, description="steps unused before an entry is reborn; 0: never")
+    revive_after: int = Field(default=100, ge=0, description="steps before a dead entry is reborn; 0: never")
     augmentation: AugmentationProfile = AugmentationProfile(color=0)
     training: TrainingSettings
 

@@ -6,6 +6,7 @@ run that was killed and resumed ends with the same weights as one that was not.
 """
 
 import json
+import math
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import nullcontext
@@ -37,6 +38,7 @@ class Task(Protocol):
 
     model: nn.Module
     num_samples: int
+    identity: dict[str, Any]  # JSON values: what, besides settings and seed, makes a run this one
 
     def batches(self, steps: Sequence[Step], device: torch.device) -> Iterable[Any]:
         """Yield the batch of each step, on the device."""
@@ -267,7 +269,7 @@ class _Loop:
         if due and self.main:
             with torch.inference_mode():
                 metrics = self.task.evaluate(self._evaluated_model().eval())
-            record |= {f"val_{name}": value for name, value in metrics.items()}
+            record |= {f"val_{k}": v if math.isfinite(v) else None for k, v in metrics.items()}
             bar.set_postfix({name: f"{value:.4g}" for name, value in list(metrics.items())[:3]})
         record["seconds"] = round(self.progress.seconds, 3)
         self.progress.history.append(record)
@@ -314,7 +316,10 @@ class _Loop:
         """Return what must agree for a checkpoint to be of this run."""
         schedule = self.settings.model_dump(mode="json", exclude={"checkpoint_seconds", "compile"})
         shapes = {name: list(t.shape) for name, t in self.model.state_dict().items()}
-        return {"seed": self.seed, "num_samples": self.task.num_samples, "shapes": shapes, **schedule}
+        return {"seed": self.seed, "num_samples": self.task.num_samples, "shapes": shapes} | {
+            "task": self.task.identity,
+            **schedule,
+        }
 
     def _resume(self) -> int:
         """Load the newest checkpoint of this run; those of other settings are set aside."""

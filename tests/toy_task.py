@@ -22,6 +22,7 @@ class ToyTask:
         torch.manual_seed(11)
         self.model = nn.Sequential(nn.Linear(5, 16), nn.BatchNorm1d(16), nn.Dropout(0.1), nn.Linear(16, 3))
         self.num_samples = num_samples
+        self.identity = {"spoilt": spoilt}
         self.slow = slow
         self.seen: list[list[int]] = []
 

@@ -83,7 +83,11 @@ class StudyLayout:
 
     def values(self, step: str, *, seed: int | str | None = None) -> str:
         """Return the notebook parameters of one run as JSON."""
-        values: dict[str, Any] = {"profile": self.profile_source, "data": self.data, "data_root": self.data_root}
+        values: dict[str, Any] = {
+            "profile": self.profile_source,
+            "data": self.data,
+            "data_root": self.data_root,
+        }
         if seed is not None:
             values["seed"] = int(seed)
         run = int(seed) if seed is not None else None

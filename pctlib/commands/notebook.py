@@ -1,0 +1,49 @@
+"""`pctlib notebook run`: execute a notebook of the study and write its page."""
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from pctlib.commands import app
+
+notebook_app = typer.Typer(no_args_is_help=True, help="Run notebooks with parameters.")
+app.add_typer(notebook_app, name="notebook")
+
+
+@notebook_app.command("run")
+def run(
+    notebook: Annotated[Path, typer.Argument(help="the notebook")],
+    executed: Annotated[Path, typer.Option(help="where the notebook with outputs goes")],
+    html: Annotated[Path | None, typer.Option(help="where its page goes; none is made without it")] = None,
+    values: Annotated[str, typer.Option(help="parameters as one JSON object")] = "{}",
+    parameter: Annotated[
+        list[str] | None, typer.Option("--parameter", "-p", help="name=value, again for more")
+    ] = None,
+) -> None:
+    """Execute a notebook; an unknown parameter is an error."""
+    from pctlib.notebooks import run_notebook
+    from pctlib.reporting.export import export_notebook
+    from pctlib.study.layout import StudyLayout
+
+    try:
+        given = json.loads(values)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"--values: expected a JSON object, got {values!r} ({error})") from error
+    given |= dict(_split(entry) for entry in parameter or [])
+    run_notebook(notebook, executed, given)
+    if html is not None:
+        layout = StudyLayout.from_config({key: given.get(key) for key in ("profile", "data", "data_root")})
+        export_notebook(executed, html, site=layout.site(), page=html.name)
+
+
+def _split(entry: str) -> tuple[str, object]:
+    """Return the name and value of `name=value`; a value that is JSON is read as such."""
+    name, equals, text = entry.partition("=")
+    if not equals:
+        raise ValueError(f"--parameter: expected name=value, got '{entry}'")
+    try:
+        return name, json.loads(text)
+    except json.JSONDecodeError:
+        return name, text

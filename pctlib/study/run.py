@@ -1,0 +1,77 @@
+"""Running the study: check what was asked for, then let Snakemake do what is not up to date."""
+
+import fcntl
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pctlib.project import project_root, resolve
+from pctlib.study.data import check_source
+from pctlib.study.layout import StudyLayout
+
+
+def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: bool = False) -> Path:
+    """Run every step that is missing or out of date.
+
+    A run that was killed goes on where it was: finished steps stay, a training step resumes from its
+    checkpoint.
+
+    Args:
+        profile: name of a profile or a YAML file.
+        data: "procedural" or "coco".
+        data_root: folder of the data set.
+        cores: how many CPU cores all jobs together may use.
+        dry_run: only print what would run.
+
+    Returns:
+        The report's index page.
+
+    Raises:
+        ValueError: if profile or data are not usable, another run works on the same study, or a step
+            failed.
+    """
+    root = project_root()
+    if profile.endswith((".yml", ".yaml")):
+        profile = str(Path(profile).resolve())
+    data_root = str(resolve(data_root, Path.cwd())) if data_root else ""
+    layout = StudyLayout.from_config({"profile": profile, "data": data, "data_root": data_root})
+    check_source(data, data_root)
+    started = time.monotonic()
+    with _only_one(root / "reports" / layout.name):
+        code = subprocess.run(_command(root, layout, cores, dry_run), cwd=root, check=False).returncode
+    if code:
+        raise ValueError(
+            f"a step of the study failed; its message is above, and the notebook as far as it got is in "
+            f"reports/{layout.name}/<step>/executed.ipynb; finished steps are kept, run again to go on"
+        )
+    index = root / layout.page("index")
+    if not dry_run:
+        print(f"{time.monotonic() - started:.0f} s; report: {index}")
+    return index
+
+
+def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list[str]:
+    config = [f"profile={layout.profile_source}", f"data={layout.data}", f"data_root={layout.data_root}"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "workflow" / "Snakefile")]
+    # Our own lock below ends with the process, so a killed run needs no unlocking by hand.
+    command += ["--cores", str(cores), "--nolock", "--rerun-incomplete", "--keep-going", "--quiet", "rules"]
+    command += ["--config", *config]
+    return [*command, "--dry-run"] if dry_run else command
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Keep a second run of the same study out; the lock is gone when the process is, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another run is working on {folder}; wait for it or stop it") from None
+        handle.write(f"{os.getpid()}\n")
+        handle.flush()
+        yield
