@@ -1,0 +1,212 @@
+"""What every family of official weights needs: safe reading, renaming both ways and strict loading."""
+
+import pickle
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
+
+from pctlib.io import existing_file, read_tensors
+
+_LISTED = 8  # names written out in an error
+# mmcv stores the best metric of a run beside the weights as a numpy scalar; these make numbers, nothing else.
+_NUMPY_SCALARS = [
+    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
+    np._core.multiarray.scalar,
+    np.dtype,
+    type(np.dtype(np.float64)),
+    type(np.dtype(np.float32)),
+    type(np.dtype(np.int64)),
+]
+
+
+def read_state(path: str | Path) -> dict[str, Tensor]:
+    """Read the named tensors of a .safetensors, .pth or .pt file, without running anything in it.
+
+    Args:
+        path: the file; its tensors lie at the top or under "state_dict".
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged, of another format, or holds anything but named tensors; names the file.
+    """
+    path = existing_file(path)
+    if path.suffix == ".safetensors":
+        return read_tensors(path)
+    try:
+        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except (
+        RuntimeError,
+        pickle.UnpicklingError,
+        EOFError,
+        ValueError,
+        KeyError,
+        TypeError,
+        AttributeError,
+    ) as error:
+        first_line = str(error).strip().split("\n")[0]
+        raise ValueError(
+            f"{path}: not a whole file of weights that can be read safely ({first_line})"
+        ) from error
+    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    if not isinstance(state, Mapping) or not state:
+        raise ValueError(f"{path}: expected named tensors, at the top or under 'state_dict'")
+    for name, value in state.items():
+        if not isinstance(name, str) or not isinstance(value, Tensor):
+            raise ValueError(f"{path}: expected named tensors, got {name!r}: {type(value).__name__}")
+    return dict(state)
+
+
+class WithoutInitialisation(TorchFunctionMode):
+    """Leave the weights of modules built inside unset, and the random state as it is.
+
+    For models whose every parameter is then loaded: drawing the weights of a large backbone takes longer than
+    reading them.
+    """
+
+    _SKIPPED = (
+        *(Tensor.uniform_, Tensor.normal_, Tensor.erfinv_),
+        *(
+            nn.init.uniform_,
+            nn.init.normal_,
+            nn.init.kaiming_uniform_,
+        ),  # these are asked before they ask a tensor
+    )
+
+    def __torch_function__(self, func, types, args=(), kwargs=None):
+        """Return the tensor as it is where it would be filled with random numbers."""
+        kwargs = kwargs or {}
+        if func in self._SKIPPED:
+            return args[0] if args else kwargs["tensor"]
+        return func(*args, **kwargs)
+
+
+class NameTable:
+    """Two spellings of parameter names, translated strictly both ways.
+
+    Args:
+        pairs: (official, ours) patterns; "#" stands for a number and "*" for a last word without a dot, in
+            the same order on both sides. The first pattern that fits a whole name counts.
+        ours_only: names of ours without an official counterpart.
+    """
+
+    def __init__(self, pairs: Iterable[tuple[str, str]], *, ours_only: Iterable[str] = ()) -> None:
+        self.pairs = tuple(pairs)
+        self.ours_only = frozenset(ours_only)
+        self._to_ours = [(_pattern(official), _template(ours)) for official, ours in self.pairs]
+        self._to_official = [(_pattern(ours), _template(official)) for official, ours in self.pairs]
+
+    def to_ours(self, official: str) -> str:
+        """Return our name of an official one.
+
+        Raises:
+            ValueError: if no pattern fits.
+        """
+        return _translate(official, self._to_ours)
+
+    def to_official(self, ours: str) -> str:
+        """Return the official name of one of ours.
+
+        Raises:
+            ValueError: if no pattern fits.
+        """
+        return _translate(ours, self._to_official)
+
+
+def _pattern(text: str) -> re.Pattern:
+    return re.compile(re.escape(text).replace(r"\#", r"(\d+)").replace(r"\*", r"(\w+)"))
+
+
+def _template(text: str) -> str:
+    return re.sub(r"[#*]", "{}", text)
+
+
+def _translate(name: str, rules: list[tuple[re.Pattern, str]]) -> str:
+    for pattern, template in rules:
+        if match := pattern.fullmatch(name):
+            return template.format(*match.groups())
+    raise ValueError(f"no rule translates the name '{name}'")
+
+
+def part(state: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:
+    """Return the entries whose name begins with `prefix`, without it."""
+    return {name.removeprefix(prefix): value for name, value in state.items() if name.startswith(prefix)}
+
+
+def count(state: Mapping[str, Tensor], prefix: str) -> int:
+    """Return how many different numbers follow `prefix` in the names."""
+    found = (re.match(re.escape(prefix) + r"(\d+)\.", name) for name in state)
+    return len({match[1] for match in found if match})
+
+
+class Shapes:
+    """The shapes of a checkpoint part, for deriving sizes; a missing name is an error that names the file.
+
+    Args:
+        state: official names to tensors.
+        file: named in errors, with `prefix` before the names.
+        prefix: what stands before these names in the file.
+    """
+
+    def __init__(self, state: Mapping[str, Tensor], file: str | Path, prefix: str = "") -> None:
+        self._state, self._file, self._prefix = state, file, prefix
+
+    def size(self, name: str, axis: int, ndim: int = 2) -> int:
+        """Return the length of one axis.
+
+        Raises:
+            ValueError: if the name is missing, or its tensor has another number of axes than `ndim`.
+        """
+        if name not in self._state:
+            raise ValueError(f"{self._file}: missing '{self._prefix}{name}'")
+        shape = tuple(self._state[name].shape)
+        if len(shape) != ndim:
+            raise ValueError(f"{self._file}: '{self._prefix}{name}' has shape {shape}, expected {ndim} axes")
+        return shape[axis]
+
+
+def load_strictly(
+    module: nn.Module, state: Mapping[str, Tensor], names: NameTable, file: str | Path, *, prefix: str = ""
+) -> None:
+    """Load official tensors into a module; every name and shape must fit.
+
+    Entries without an official counterpart (`names.ours_only`) keep their values.
+
+    Args:
+        module: gets the values.
+        state: official names to tensors, all of which must find their place.
+        names: official names and those of `module`.
+        file: named in errors.
+        prefix: what stands before the official names in the file; named in errors.
+
+    Raises:
+        ValueError: if names are missing or unexpected, or shapes differ; lists them.
+    """
+    current = module.state_dict()
+    ours = {names.to_official(name): name for name in current if name not in names.ours_only}
+    shapes = {official: tuple(current[name].shape) for official, name in ours.items()}
+    problems = [
+        ("missing", [prefix + name for name in shapes if name not in state]),
+        ("unexpected", [prefix + name for name in state if name not in shapes]),
+        ("other shape", list(_differing(shapes, state, prefix))),
+    ]
+    found = [f"{kind}: {_listed(entries)}" for kind, entries in problems if entries]
+    if found:
+        raise ValueError(f"{file}: does not fit the model it looks like; " + "; ".join(found))
+    module.load_state_dict(current | {ours[name]: value for name, value in state.items()})
+
+
+def _differing(shapes: Mapping[str, tuple], state: Mapping[str, Tensor], prefix: str) -> Iterator[str]:
+    for name, expected in shapes.items():
+        if name in state and tuple(state[name].shape) != expected:
+            yield f"{prefix}{name} {tuple(state[name].shape)}, expected {expected}"
+
+
+def _listed(entries: list[str]) -> str:
+    more = f" and {len(entries) - _LISTED} more" if len(entries) > _LISTED else ""
+    return ", ".join(entries[:_LISTED]) + more

@@ -1,0 +1,45 @@
+"""A network that finds poses in images: a backbone and a representation."""
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from pctlib.models.representations.base import Keypoints, Representation
+
+
+class PoseEstimator(nn.Module):
+    """Find the pose of one person a crop.
+
+    Args:
+        backbone: images [B, 3, H, W] to a list of feature maps, finest first, as `Backbone` gives them.
+        representation: feature maps to poses.
+    """
+
+    def __init__(self, backbone: nn.Module, representation: Representation) -> None:
+        super().__init__()
+        self.backbone = backbone
+        self.representation = representation
+
+    def forward(self, images: Tensor) -> Any:
+        """Return the representation's prediction for images [B, 3, H, W], as `predict` takes them."""
+        return self.representation(self.backbone(images))
+
+    @torch.inference_mode()
+    def predict(self, images: Tensor, *, flip_test: bool = False) -> Keypoints:
+        """Return the poses in images; the model should be in eval mode.
+
+        Args:
+            images: [B, 3, H, W] RGB, normalised by the mean and standard deviation of ImageNet.
+            flip_test: merge with the prediction on the mirrored images; both pass in one batch of 2 B.
+
+        Returns:
+            `keypoints` [B, K, D] input pixels (3D: millimetres) and `scores` [B, K].
+        """
+        if not flip_test:
+            return self.representation.decode(self(images))
+        both = self(torch.cat([images, images.flip(3)]))
+        B = len(images)
+        upright = type(both)(*(part[:B] for part in both))
+        mirrored = type(both)(*(part[B:] for part in both))
+        return self.representation.decode(self.representation.merge_flipped(upright, mirrored))

@@ -1,0 +1,122 @@
+"""Layers that several networks share: MLP-Mixer blocks and a residual convolution block."""
+
+from dataclasses import dataclass
+
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class MixerSize:
+    """Size of a stack of mixer layers.
+
+    Attributes:
+        dim: width of each position.
+        num_layers: layers in the stack.
+        token_hidden: hidden width of the MLP along the positions.
+        channel_hidden: hidden width of the MLP along the width.
+        dropout: probability inside the MLPs, after the activation and after the second linear layer.
+    """
+
+    dim: int
+    num_layers: int
+    token_hidden: int
+    channel_hidden: int
+    dropout: float = 0.0
+
+
+class Mlp(nn.Module):
+    """Two linear layers along the last axis with exact GELU between them; the width stays.
+
+    Args:
+        dim: width in and out.
+        hidden: width between the two layers.
+        dropout: probability after GELU and after the second layer.
+    """
+
+    def __init__(self, dim: int, hidden: int, *, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.expand = nn.Linear(dim, hidden)
+        self.activation = nn.GELU()
+        self.contract = nn.Linear(hidden, dim)
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [..., dim] of [..., dim]."""
+        x = self.dropout(self.activation(self.expand(x)))
+        return self.dropout(self.contract(x))
+
+
+class MixerLayer(nn.Module):
+    """Mix information along the positions of a sequence, then along its channels.
+
+    Source: Tolstikhin et al. 2021, arXiv:2105.01601, figure 1; as in PCT, arXiv:2303.11638.
+
+    Args:
+        num_positions: length T of the sequences: keypoints or tokens.
+        size: width and hidden widths; its `num_layers` plays no part.
+    """
+
+    def __init__(self, num_positions: int, size: MixerSize) -> None:
+        super().__init__()
+        self.token_norm = nn.LayerNorm(size.dim)
+        self.token_mlp = Mlp(num_positions, size.token_hidden, dropout=size.dropout)
+        self.channel_norm = nn.LayerNorm(size.dim)
+        self.channel_mlp = Mlp(size.dim, size.channel_hidden, dropout=size.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, T, dim] of [B, T, dim]."""
+        x = x + along_positions(self.token_mlp, self.token_norm(x))
+        return x + self.channel_mlp(self.channel_norm(x))
+
+
+def mixer_stack(num_positions: int, size: MixerSize) -> nn.Sequential:
+    """Return `size.num_layers` mixer layers over sequences of `num_positions`."""
+    return nn.Sequential(*(MixerLayer(num_positions, size) for _ in range(size.num_layers)))
+
+
+def along_positions(layer: nn.Module, x: Tensor) -> Tensor:
+    """Apply a layer for the last axis to the position axis: [B, T, dim] to [B, T', dim]."""
+    return layer(x.transpose(1, 2)).transpose(1, 2)
+
+
+class LinearNormRelu(nn.Module):
+    """A linear layer, LayerNorm and ReLU along the last axis.
+
+    Args:
+        in_dim: width in.
+        out_dim: width out.
+    """
+
+    def __init__(self, in_dim: int, out_dim: int) -> None:
+        super().__init__()
+        self.linear = nn.Linear(in_dim, out_dim)
+        self.norm = nn.LayerNorm(out_dim)
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [..., out_dim] of [..., in_dim]."""
+        return self.activation(self.norm(self.linear(x)))
+
+
+class ResidualBlock(nn.Module):
+    """Two 3 x 3 convolutions with batch normalisation around a shortcut; size and width stay.
+
+    Source: He et al. 2015, arXiv:1512.03385, figure 5 left.
+
+    Args:
+        channels: C.
+        dilation: of both convolutions, in cells; the padding is the same number.
+    """
+
+    def __init__(self, channels: int, *, dilation: int = 1) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+        self.norm1 = nn.BatchNorm2d(channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, padding=dilation, dilation=dilation, bias=False)
+        self.norm2 = nn.BatchNorm2d(channels)
+        self.activation = nn.ReLU()
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, C, H, W] of [B, C, H, W]."""
+        y = self.activation(self.norm1(self.conv1(x)))
+        return self.activation(x + self.norm2(self.conv2(y)))
