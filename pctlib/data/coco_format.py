@@ -1,5 +1,8 @@
 """Checked access to the sections of a COCO file: columns at once, errors by entry."""
 
+import contextlib
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +82,8 @@ class AnnotationTable:
 
 def read_sections(file: str | Path) -> dict[str, list[dict[str, Any]]]:
     """Return the three sections of a COCO file."""
-    content = read_json(file)
+    with _collector_paused():
+        content = read_json(file)
     if not isinstance(content, dict):
         raise ValueError(f"{file}: a COCO file is an object with sections, got a {type(content).__name__}")
     for name in ("images", "annotations", "categories"):
@@ -88,6 +92,18 @@ def read_sections(file: str | Path) -> dict[str, list[dict[str, Any]]]:
         if not content[name]:
             raise ValueError(f"{file}: section {name!r} is empty")
     return content
+
+
+@contextlib.contextmanager
+def _collector_paused() -> Iterator[None]:
+    """Pause the cyclic garbage collector, which else takes two thirds of the time of parsing a large file."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def of_category(table: AnnotationTable, categories: list[dict[str, Any]], name: str) -> np.ndarray:
