@@ -52,18 +52,18 @@ class AnnotationTable:
     def integers(self, name: str, default: int | None = None) -> np.ndarray:
         """Return a field as int64 [N]."""
         values = self.column(name, default)
-        for row, value in enumerate(values):
-            if not isinstance(value, int):
-                raise self.error(row, f"field {name!r} must be a whole number, got {value!r}")
+        if not set(map(type, values)) <= {int, bool}:
+            row = next(i for i, value in enumerate(values) if not isinstance(value, int))
+            raise self.error(row, f"field {name!r} must be a whole number, got {values[row]!r}")
         return np.array(values, np.int64).reshape(-1)
 
     def numbers(self, name: str, width: int) -> np.ndarray:
         """Return a field of `width` finite numbers as float64 [N, width]."""
         values = self.column(name)
-        for row, value in enumerate(values):
-            if not isinstance(value, list) or len(value) != width:
-                got = f"{len(value)}" if isinstance(value, list) else f"{value!r}"
-                raise self.error(row, f"field {name!r} needs {width} numbers, got {got}")
+        if not set(map(type, values)) <= {list} or not set(map(len, values)) <= {width}:
+            row = next(i for i, v in enumerate(values) if not isinstance(v, list) or len(v) != width)
+            got = len(values[row]) if isinstance(values[row], list) else repr(values[row])
+            raise self.error(row, f"field {name!r} needs {width} numbers, got {got}")
         try:
             numbers = np.array(values, np.float64).reshape(-1, width)
         except (TypeError, ValueError):
@@ -108,7 +108,7 @@ def _collector_paused() -> Iterator[None]:
 
 def of_category(table: AnnotationTable, categories: list[dict[str, Any]], name: str) -> np.ndarray:
     """Return the mask [N] of annotations of one category."""
-    ids = {entry.get("name"): entry.get("id") for entry in categories}
+    ids = {entry.get("name"): entry.get("id") for entry in categories if isinstance(entry, dict)}
     if name not in ids:
         known = sorted(str(key) for key in ids)
         raise ValueError(f"{table.file}: there is no category {name!r}; there are {known}")
