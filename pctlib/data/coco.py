@@ -11,12 +11,10 @@ from typing import Any
 import numpy as np
 
 from pctlib.data.coco_format import AnnotationTable, image_rows, image_sizes, of_category, read_sections
-from pctlib.data.people import People
+from pctlib.data.people import BOX_AREA_SHARE, People
 from pctlib.io import write_json
 from pctlib.skeletons import COCO, COCO_WHOLEBODY, Skeleton
 
-# Mean of segment area / box area over the persons of COCO, used by CrowdPose and others that publish no area.
-AREA_OF_BOX = 0.53
 # Fields of a COCO-WholeBody annotation, in the order of its 133 keypoints.
 _WHOLEBODY_FIELDS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
 
@@ -208,7 +206,7 @@ def _boxes_and_areas(table: AnnotationTable, image_sizes: np.ndarray) -> tuple[n
     x1, y1 = (np.where(known, np.maximum(low, 0), low) for low in (x, y))
     boxes = np.stack([x1, y1, np.minimum(x + w, right) - x1, np.minimum(y + h, bottom) - y1], axis=1)
     boxes[(w <= 0) | (h <= 0), 2:] = 0
-    areas = w * h * AREA_OF_BOX
+    areas = w * h * BOX_AREA_SHARE
     for row, entry in enumerate(table.annotations):
         if "area" in entry:
             if not isinstance(entry["area"], int | float):

@@ -1,0 +1,54 @@
+"""CrowdPose: 14 keypoints of people in crowds, in the COCO format.
+
+Source: Li et al. 2019, arXiv:1812.00324, https://github.com/Jeff-sjtu/CrowdPose
+"""
+
+from pathlib import Path
+
+from pctlib.data.coco import read_coco
+from pctlib.data.people import People
+from pctlib.io import read_json
+from pctlib.skeletons import CROWDPOSE
+
+
+def read_crowdpose(
+    annotation_file: str | Path, image_dir: str | Path | None = None, *, skip_invalid: bool = False
+) -> People:
+    """Read CrowdPose.
+
+    `num_keypoints` of the file leaves out head and neck, so it is not looked at: a person is kept if any of
+    its 14 keypoints is labelled. (The authors' evaluation ignores persons whose `num_keypoints` is 0; that is
+    for the metric to decide, from the file.) Areas are box areas x 0.53, since the file has none.
+
+    Args:
+        annotation_file: crowdpose_train.json, or another split, or mmpose's copy of it.
+        image_dir: folder of the images; None where there are none.
+        skip_invalid: leave out and count annotations with an empty box instead of refusing the file.
+
+    Raises:
+        FileNotFoundError, ValueError: as `read_coco`.
+    """
+    return read_coco(annotation_file, image_dir, skeleton=CROWDPOSE, skip_invalid=skip_invalid)
+
+
+def read_crowd_indices(annotation_file: str | Path) -> dict[int, float]:
+    """Return the crowd index of each image, 0 (nobody overlaps) to 1, by image id.
+
+    The paper calls images easy below 0.1, medium up to 0.8, hard above.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if an image lacks the field `crowdIndex`, or it is not in 0..1.
+    """
+    content = read_json(annotation_file)
+    images = content.get("images") if isinstance(content, dict) else None
+    if not isinstance(images, list):
+        raise ValueError(f"{annotation_file}: section 'images' is missing")
+    indices = {}
+    for row, image in enumerate(images):
+        value = image.get("crowdIndex")
+        if not isinstance(value, int | float) or not 0 <= value <= 1:
+            where = f"{annotation_file}: image {image.get('id')} (index {row})"
+            raise ValueError(f"{where}: crowdIndex must be in 0..1, got {value!r}")
+        indices[image["id"]] = float(value)
+    return indices
