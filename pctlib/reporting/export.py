@@ -85,14 +85,22 @@ def _describe(notebook: NotebookNode, index: int, path: str | Path) -> None:
     cell.metadata["report"] = {
         "name": f"code cell {number} of {Path(path).name}",
         "label": next((LABELS[tag] for tag in tags if tag in LABELS), "Code"),
-        "caption": caption,
-        "kind": "table" if caption.startswith("**Table") else "figure",
     }
     alt = str(cell.metadata.get("alt", "")) or plain_text(caption)
     outputs = [_simplify(output, alt, path, number) for output in cell.outputs]
     cell.outputs = _join_streams([output for output in outputs if output is not None])
+    if caption:
+        _set_caption(cell.outputs, caption)
     if not cell.source.strip():
         cell.metadata["transient"] = {"remove_source": True}
+
+
+def _set_caption(outputs: list[NotebookNode], caption: str) -> None:
+    """Make a figure with a caption of the last picture or table of a cell."""
+    shown = [output for output in outputs if "text/html" in output.get("data", {})]
+    if shown:
+        words = f"<figcaption>{render_markdown(caption)}</figcaption>"
+        shown[-1].data["text/html"] = f"<figure>{shown[-1].data['text/html']}{words}</figure>"
 
 
 def _take_caption(cell: NotebookNode | None) -> str:

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pandas as pd
-import torch
 
 from pctlib.io import read_json, write_json
 from pctlib.reporting.tables import Table
@@ -93,7 +92,7 @@ def collect(
     profile: str,
     seed: int,
     data: str,
-    device: str | torch.device = "cpu",
+    device: str = "cpu",
     counts: Mapping[str, int] | None = None,
     root: str | Path = ".",
 ) -> RunCard:
@@ -107,6 +106,8 @@ def collect(
         counts: what was counted, such as people and skipped images.
         root: a folder of the checkout whose revision is noted; the run needs neither git nor a checkout.
     """
+    import torch  # pages are made without it, and it takes seconds
+
     return RunCard(
         profile=profile,
         seed=seed,
@@ -114,7 +115,7 @@ def collect(
         counts=dict(counts or {}),
         revision=git_revision(root),
         versions={"python": platform.python_version(), **_versions()},
-        device=_device_name(torch.device(device)),
+        device=_device_name(device),
         threads=torch.get_num_threads(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -173,10 +174,12 @@ def _versions() -> dict[str, str]:
     return installed
 
 
-def _device_name(device: torch.device) -> str:
-    if device.type == "cuda":
+def _device_name(device: str) -> str:
+    import torch
+
+    if device.startswith("cuda"):
         return f"{device} ({torch.cuda.get_device_name(device)})"
-    return f"{device} ({_cpu_name()})" if device.type == "cpu" else str(device)
+    return f"{device} ({_cpu_name()})" if device == "cpu" else device
 
 
 def _cpu_name() -> str:

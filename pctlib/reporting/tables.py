@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import numpy as np
 import pandas as pd
-from scipy import stats
+from scipy.special import stdtrit
 
 from pctlib.io import existing_file
 from pctlib.reporting.markdown import render_markdown
@@ -57,7 +57,7 @@ def mean_interval(values: Any, *, level: float = 0.95) -> Interval:
         raise ValueError(f"values: expected at least one finite number, got {values.tolist()}")
     if len(values) == 1:
         return Interval(float(values[0]), None, 1)
-    quantile = stats.t.ppf(0.5 + level / 2, len(values) - 1)
+    quantile = stdtrit(len(values) - 1, 0.5 + level / 2)  # of Student's t
     half_width = quantile * values.std(ddof=1) / math.sqrt(len(values))
     return Interval(float(values.mean()), float(half_width), len(values))
 
@@ -74,14 +74,14 @@ class Table:
         caption: markdown.
         name: file name of the download, without ending.
         best: column -> "max" or "min": its best value is bold.
-        digits: digits after the point, for all columns or by column.
+        digits: column -> digits after the point; other columns get what their values need, at most three.
     """
 
     frame: pd.DataFrame
     caption: str
     name: str = "table"
     best: Mapping[Any, str] = field(default_factory=dict)
-    digits: int | Mapping[Any, int] = 3
+    digits: Mapping[Any, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for column, wanted in self.best.items():
@@ -130,7 +130,7 @@ class Table:
         return f"<tbody>{''.join(rows)}</tbody>"
 
     def _cell(self, column: Any, value: Any, best: bool) -> str:
-        digits = self.digits if isinstance(self.digits, int) else self.digits.get(column, 3)
+        digits = self.digits.get(column, _needed_digits(self.frame[column]))
         if _is_number(value):
             kind = "number best" if best else "number"
             return f'<td class="{kind}">{format_number(value, digits)}</td>'
@@ -242,6 +242,16 @@ def _is_number(value: Any) -> bool:
 
 def _is_numeric(column: pd.Series) -> bool:
     return any(_is_number(value) for value in column)
+
+
+def _needed_digits(column: pd.Series) -> int:
+    """Return the fewest digits that show every value exactly; at most 3, or 1 for values of 10 and more."""
+    values = [float(value) for value in column if _is_number(value)]
+    most = 1 if any(abs(value) >= 10 for value in values) else 3
+    if any(isinstance(value, Interval) for value in column):
+        return most
+    exact = (n for n in range(most) if all(abs(round(value, n) - value) < 1e-9 for value in values))
+    return next(exact, most)
 
 
 def _best_rows(column: pd.Series, wanted: str) -> set[int]:

@@ -90,11 +90,11 @@ def mean_pose(people: People) -> Figure:
     mean, spread = np.zeros((2, *poses.shape[1:]))  # each [K, 2]
     mean[labelled] = np.nanmean(poses[:, labelled], axis=0)
     spread[labelled] = np.nanstd(poses[:, labelled], axis=0)
-    figure, (axes,) = new_figure(size=(4.6, 4.2))
+    figure, (axes,) = new_figure(size=(4.4, 4.4))
     for (x, y), (width, height) in zip(mean[labelled], spread[labelled], strict=True):
         axes.add_patch(Ellipse((x, y), 2 * width, 2 * height, facecolor=PALETTE[5], alpha=0.16))
     draw_skeleton(axes, mean, skeleton=people.skeleton, visible=2 * labelled)
-    reach = 1.05 * max(0.5, np.abs(mean).max() + spread.max())
+    reach = 1.05 * max(0.5, (np.abs(mean) + spread).max())
     axes.set(xlim=(-reach, reach), ylim=(reach, -reach), aspect="equal")
     axes.set_xlabel("x from the box centre / longer box side")
     axes.set_ylabel("y")
