@@ -5,11 +5,12 @@ import os
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import safetensors.torch
 import yaml
-from torch import Tensor
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
 def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
@@ -65,9 +66,11 @@ def write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> Path:
 
 
 def write_tensors(
-    path: str | Path, tensors: dict[str, Tensor], metadata: dict[str, str] | None = None
+    path: str | Path, tensors: dict[str, "Tensor"], metadata: dict[str, str] | None = None
 ) -> Path:
     """Write named tensors in the safetensors format, atomically."""
+    import safetensors.torch  # brings torch, which takes seconds to import and most callers do not need
+
     contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
 
     def save(temporary: Path) -> None:
@@ -110,13 +113,15 @@ def read_yaml(path: str | Path) -> Any:
         raise ValueError(f"{path}: not valid YAML: {error}") from error
 
 
-def read_tensors(path: str | Path) -> dict[str, Tensor]:
+def read_tensors(path: str | Path) -> dict[str, "Tensor"]:
     """Read a safetensors file onto the CPU.
 
     Raises:
         FileNotFoundError: if there is no such file.
         ValueError: if it is damaged or of another format; names the file.
     """
+    import safetensors.torch
+
     path = existing_file(path)
     try:
         return safetensors.torch.load_file(path)
