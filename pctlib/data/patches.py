@@ -1,0 +1,296 @@
+"""From image files to batches: each person becomes one small square of pixels that augmentation can work on.
+
+Nothing in here is random: the order comes from the caller, augmentation happens later on the batch. So
+workers need no seeding, and the batches are the same whatever their number.
+"""
+
+import copy
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torch.utils.data import DataLoader, Dataset
+from tqdm.auto import tqdm
+
+from pctlib.data.crops import compose, crop_affine, invert_affine
+from pctlib.data.images import read_image, reduction_affine
+from pctlib.data.people import People
+
+Batch = dict[str, Tensor]
+
+
+class Patches(Dataset):
+    """The people of a table as square patches of pixels, one a person.
+
+    A patch is the crop of the network input, at the same scale, with room around it, so that rotated, shifted
+    and shrunk crops find pixels. Where the sizes allow it (H and W both even or both odd), the crop without
+    augmentation is a part of the patch, pixel by pixel.
+
+    Args:
+        people: N people with image files.
+        input_size: (H, W) of the network input the patches are for, pixels.
+        padding: factor on the box, as in `crop_affine`.
+        margin: side of the patch / longer side of the input; 1.25 lets an unshrunk crop turn freely at 3:4.
+        skip_broken: leave out people whose image cannot be read, and list the files in `broken`; else such an
+            image is an error.
+        read: the function that reads an image; called with the file and `min_scale`, as `read_image`.
+
+    Raises:
+        ValueError: if a person has no image file, or `margin` is below 1.
+    """
+
+    def __init__(
+        self,
+        people: People,
+        input_size: tuple[int, int],
+        *,
+        padding: float = 1.25,
+        margin: float = 1.25,
+        skip_broken: bool = False,
+        read: Callable[..., tuple[np.ndarray, float]] = read_image,
+    ) -> None:
+        if margin < 1:
+            raise ValueError(f"margin must be at least 1, got {margin}")
+        without = [row for row, file in enumerate(people.image_files) if file == Path()]
+        if without:
+            raise ValueError(f"{people.source or 'people'}: row {without[0]} has no image file")
+        self.people, self.input_size, self.skip_broken, self.read = people, input_size, skip_broken, read
+        self.patch_size = _patch_size(input_size, margin)
+        self.broken: list[tuple[Path, str]] = []
+        self.columns = {
+            "keypoints_image": torch.from_numpy(people.keypoints_image),  # [N, K, 2]
+            "visible": torch.from_numpy(people.visible),  # [N, K]
+            "boxes_xywh": torch.from_numpy(people.boxes_xywh),  # [N, 4]
+            "area": torch.from_numpy(people.areas),  # [N]
+        }
+        self.affines = self._affines(padding)  # [N, 2, 3] image -> patch
+        self._min_scales = self._scales_by_file()
+        self._last: tuple[Path | None, Any] = (None, None)  # persons of one image tend to follow each other
+        self._cache: Tensor | None = None
+        self._usable = np.ones(len(people), bool)
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        """Return one person.
+
+        Returns:
+            patch: uint8 [3, P, P] RGB; affine: [2, 3] image -> patch; index: row in `people`; and the row's
+            keypoints_image [K, 2], visible [K], boxes_xywh [4] and area.
+
+        Raises:
+            FileNotFoundError: if the image is missing.
+            ValueError: if the image is damaged, or has another size than the table says.
+        """
+        patch = self._cut(index) if self._cache is None else self._cache[index]
+        row = {name: column[index] for name, column in self.columns.items()}
+        return {"patch": patch, "affine": self.affines[index], "index": torch.tensor(index), **row}
+
+    @property
+    def is_cached(self) -> bool:
+        """Return whether the patches are in memory."""
+        return self._cache is not None
+
+    def batch(self, indices: Sequence[int]) -> Batch | None:
+        """Return several people as one batch, each of their images decoded once.
+
+        With `skip_broken` the batch may be smaller than asked for, and None if nobody is left.
+        """
+        rows = [int(index) for index in indices if self._usable[index]]
+        if self._cache is not None:
+            return self._gather(rows) if rows else None
+        items: dict[int, dict[str, Tensor]] = {}
+        files = [self.people.image_files[row] for row in rows]
+        for row in sorted(rows, key=lambda row: files.index(self.people.image_files[row])):
+            try:
+                items[row] = self[row]
+            except (FileNotFoundError, ValueError) as error:
+                if not self.skip_broken:
+                    raise
+                self.mark_broken(self.people.image_files[row], str(error))
+        kept = [items[row] for row in rows if row in items]
+        return collate(kept) if kept else None
+
+    def cached(self, max_bytes: int) -> "Patches":
+        """Return the same patches held in one uint8 tensor [N, 3, P, P]; every image is decoded once, here.
+
+        Raises:
+            ValueError: if that needs more than `max_bytes`; says how much it needs.
+            FileNotFoundError: if an image is missing and `skip_broken` is off.
+        """
+        needed = len(self) * 3 * self.patch_size**2
+        if needed > max_bytes:
+            raise ValueError(
+                f"{len(self)} patches of {self.patch_size} x {self.patch_size} need {needed / 1e6:.1f} MB, "
+                f"more than max_bytes, {max_bytes / 1e6:.1f} MB"
+            )
+        result = copy.copy(self)
+        result.broken, result._usable = list(self.broken), self._usable.copy()
+        cache = torch.zeros(len(self), 3, self.patch_size, self.patch_size, dtype=torch.uint8)
+        order = np.argsort([str(file) for file in self.people.image_files], kind="stable")
+        for row in tqdm(order.tolist(), desc="reading images", unit="person", leave=False):
+            one = result.batch([row])
+            if one is not None:
+                cache[row] = one["patch"][0]
+        result._cache, result._last = cache, (None, None)
+        return result
+
+    def mark_broken(self, file: Path, reason: str) -> None:
+        """List a file as broken and leave out its people from now on."""
+        if all(file != known for known, _ in self.broken):
+            self.broken.append((file, reason))
+            self._usable &= np.array([other != file for other in self.people.image_files], bool)
+
+    def _affines(self, padding: float) -> Tensor:
+        """Return [N, 2, 3] image -> patch: the crop of the input, moved to the middle of the patch."""
+        H, W = self.input_size
+        move = torch.eye(2, 3)
+        move[:, 2] = torch.tensor([(self.patch_size - W) / 2, (self.patch_size - H) / 2])
+        return compose(move, crop_affine(self.columns["boxes_xywh"], self.input_size, padding=padding))
+
+    def _scales_by_file(self) -> dict[Path, float]:
+        """Return, for each image, the scale that serves all of its people, so that one decoding does."""
+        scales: dict[Path, float] = {}
+        for file, scale in zip(self.people.image_files, self.affines[:, 0, 0].tolist(), strict=True):
+            scales[file] = max(scale, scales.get(file, 0.0))
+        return scales
+
+    def _decode(self, row: int) -> tuple[Image.Image, float]:
+        """Return the image of a person and its scale, from memory if it was the last one."""
+        file = self.people.image_files[row]
+        if self._last[0] != file:
+            pixels, scale = self.read(file, min_scale=self._min_scales[file])
+            expected = np.ceil(self.people.image_sizes[row] * scale)
+            if (expected > 0).all() and (expected != pixels.shape[:2]).any():
+                stored = [round(side / scale) for side in pixels.shape[:2]]
+                said = self.people.image_sizes[row].tolist()
+                raise ValueError(f"{file}: the image is {stored} (height, width), its annotation says {said}")
+            self._last = (file, (Image.fromarray(pixels), scale))
+        return self._last[1]
+
+    def _cut(self, row: int) -> Tensor:
+        """Return the patch of a person, uint8 [3, P, P]."""
+        image, scale = self._decode(row)
+        wanted = float(self.affines[row, 0, 0])
+        extra = next((n for n in (8, 4, 2) if scale / n >= wanted), 1)  # a smaller person needed more pixels
+        if extra > 1:
+            image, scale = image.reduce(extra), scale / extra
+        to_patch = compose(self.affines[row], invert_affine(reduction_affine(scale)[None])[0])
+        pixels = _sample(image, to_patch, self.patch_size)
+        return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
+
+    def _gather(self, rows: list[int]) -> Batch:
+        """Return a batch of the cache."""
+        index = torch.tensor(rows)
+        columns = {name: column[index] for name, column in self.columns.items()}
+        return {"patch": self._cache[index], "affine": self.affines[index], "index": index, **columns}
+
+
+def collate(items: Sequence[dict[str, Tensor]]) -> Batch:
+    """Return the items of `Patches` as one batch.
+
+    Returns:
+        patch: uint8 [B, 3, P, P]; affine: [B, 2, 3] image -> patch; keypoints_image: [B, K, 2];
+        visible: [B, K]; boxes_xywh: [B, 4]; area: [B]; index: [B], rows in the table of people.
+    """
+    return {name: torch.stack([item[name] for item in items]) for name in items[0]}
+
+
+class PatchLoader:
+    """The batches of an epoch in the order the caller chose, see `make_loader`."""
+
+    def __init__(self, patches: Patches, batches: Sequence[Sequence[int]], workers: int) -> None:
+        self.patches, self.batches, self.workers = patches, batches, workers
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch, broken in self._results():
+            for file, reason in broken:  # found in another process
+                self.patches.mark_broken(file, reason)
+            if batch is not None:
+                yield batch
+
+    def _results(self) -> Iterator[tuple[Batch | None, list[tuple[Path, str]]]]:
+        source = _BatchList(self.patches, self.batches)
+        if self.workers == 0 or self.patches.is_cached:
+            return (source[i] for i in range(len(self.batches)))
+        return iter(DataLoader(source, batch_size=None, num_workers=self.workers, collate_fn=_as_it_is))
+
+
+def make_loader(patches: Patches, batches: Sequence[Sequence[int]], *, workers: int = 0) -> PatchLoader:
+    """Return an iterable over batches of patches.
+
+    Args:
+        patches: the people.
+        batches: the rows of each batch, in order; the caller owns the order and can resume in its middle.
+        workers: processes that decode ahead; 0 decodes in this one. Cached patches need none and use none.
+
+    Returns:
+        An iterable of batches as made by `collate`, in the given order whatever the number of workers. With
+        `skip_broken`, batches get smaller or are left out, and `patches.broken` lists the files.
+
+    Raises:
+        ValueError: if `workers` is negative, or a batch names a row that is not there.
+    """
+    if workers < 0:
+        raise ValueError(f"workers must not be negative, got {workers}")
+    for number, rows in enumerate(batches):
+        if len(rows) == 0 or min(rows) < 0 or max(rows) >= len(patches):
+            raise ValueError(f"batch {number} must name rows in 0..{len(patches) - 1}, got {list(rows)[:8]}")
+    return PatchLoader(patches, batches, workers)
+
+
+def batches_by_image(people: People, batch_size: int, *, generator: torch.Generator) -> list[list[int]]:
+    """Return the rows of all people in batches: images in random order, people of one image together.
+
+    Each image is then decoded once an epoch even without a cache. The last batch may be smaller.
+    """
+    _, image_of_row = np.unique(people.image_ids, return_inverse=True)
+    rank = torch.randperm(int(image_of_row.max(initial=-1)) + 1, generator=generator).numpy()
+    rows = np.argsort(rank[image_of_row], kind="stable").tolist()
+    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
+
+
+class _BatchList(Dataset):
+    """Batches as the items of a data set, each with the files found broken on the way."""
+
+    def __init__(self, patches: Patches, batches: Sequence[Sequence[int]]) -> None:
+        self.patches, self.batches = patches, batches
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def __getitem__(self, number: int) -> tuple[Batch | None, list[tuple[Path, str]]]:
+        batch = self.patches.batch(self.batches[number])
+        return batch, list(self.patches.broken)
+
+
+def _as_it_is(value: Any) -> Any:
+    """Keep what a worker made; the default would rebuild it."""
+    return value
+
+
+def _patch_size(input_size: tuple[int, int], margin: float) -> int:
+    """Return the smallest side P with room for the margin and whole pixels on both sides of the input."""
+    longer = max(input_size)
+    size = int(np.ceil(longer * margin))
+    return size + (size - longer) % 2
+
+
+def _sample(image: Image.Image, affine: Tensor, size: int) -> np.ndarray:
+    """Return uint8 [size, size, 3]: the image under `affine` [2, 3], bilinear, black outside."""
+    inverse = invert_affine(affine[None].double())[0]
+    linear = inverse[:, :2]
+    # Pillow counts from the edge of the first pixel, not from its centre.
+    offset = inverse[:, 2] + 0.5 - linear.sum(1) / 2
+    coefficients = torch.cat([linear, offset[:, None]], dim=1).flatten().tolist()
+    return np.array(
+        image.transform((size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+    )
