@@ -17,6 +17,17 @@ _ALLOWED = {
     ("numpy", "ndarray"): np.ndarray,
     ("numpy", "dtype"): np.dtype,
 }
+# What scipy raises for a damaged, cut or newer file, depending on where it notices.
+_MATLAB_FAULTS = (
+    scipy.io.matlab.MatReadError,
+    zlib.error,
+    ValueError,
+    TypeError,
+    NotImplementedError,
+    LookupError,
+    EOFError,
+    OSError,
+)
 _ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
 _BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
 
@@ -148,7 +159,7 @@ def read_matlab(path: str | Path, name: str) -> Any:
     path = existing_file(path)
     try:
         content = scipy.io.loadmat(path, struct_as_record=False, squeeze_me=True)
-    except (ValueError, TypeError, NotImplementedError, EOFError, OSError) as error:
+    except _MATLAB_FAULTS as error:
         raise ValueError(f"{path}: not a whole Matlab file ({error})") from error
     if name not in content:
         known = ", ".join(key for key in content if not key.startswith("__"))

@@ -1,6 +1,7 @@
 """What an evaluation protocol returns: the paper's table and the counts of what was left out."""
 
 from dataclasses import dataclass, field
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -47,7 +48,7 @@ class Evaluation:
         )
 
     def write(self, path: str | Path) -> Path:
-        """Write the scores and counts as JSON, or the table as CSV, by the ending of `path`.
+        """Write scores and counts as JSON (NaN as null), or the table as CSV, by the ending of `path`.
 
         Raises:
             ValueError: if `path` ends neither in .json nor in .csv.
@@ -55,7 +56,11 @@ class Evaluation:
         """
         suffix = Path(path).suffix.lower()
         if suffix == ".json":
-            return io.write_json(path, {"protocol": self.protocol, "rows": self.rows, "counts": self.counts})
+            rows = {
+                row: {name: None if isnan(value) else value for name, value in columns.items()}
+                for row, columns in self.rows.items()
+            }
+            return io.write_json(path, {"protocol": self.protocol, "rows": rows, "counts": self.counts})
         if suffix == ".csv":
             return io.write_text(path, self.table().to_csv(index_label=self.protocol))
         raise ValueError(f"{path}: expected a name ending in .json or .csv, got {suffix or 'no ending'}")

@@ -153,6 +153,24 @@ class KeypointEvaluation(COCOeval):
             self.summarize()
         return dict(zip(COCO_KEYS, map(float, self.stats), strict=True))
 
+    def best_matches(self, threshold: float) -> np.ndarray:
+        """Return the detection row matched with each person at one OKS threshold, [N]; -1 where none is.
+
+        Persons that are ignored keep -1, though they take detections as in the evaluation.
+        """
+        self._prepare()
+        rows = np.full(len(self.truth.ignored), -1)
+        for image, values in self._similarities.items():
+            persons, detections = self._rows_of_truth[image], self._rows_of_detections[image]
+            order = np.argsort(self.truth.ignored[persons], kind="stable")
+            persons = persons[order]
+            ignored, crowd = self.truth.ignored[persons], self.truth.crowd[persons]
+            matches = np.full((1, len(detections)), -1)
+            greedy_match(values[:, order], ignored, crowd, thresholds=np.array([threshold]), matches=matches)
+            taken = np.flatnonzero(matches[0] >= 0)
+            rows[persons[matches[0, taken]]] = detections[taken]
+        return np.where(self.truth.ignored, -1, rows)
+
     def _prepare(self) -> None:
         """Compute the similarities of every detection with every person of its image."""
         if self._similarities:

@@ -78,7 +78,7 @@ def pck(
 ) -> PCK:
     """Return the share of keypoints within `threshold` times the normaliser of their person.
 
-    Source: Yang and Ramanan 2013, "Articulated human detection with flexible mixtures of parts", section 7.
+    Source: Yang and Ramanan 2013, "Articulated human detection with flexible mixtures of parts".
     Implementations disagree: at the threshold itself mmpose says wrong (`inclusive` False), HRNet, the MPII
     and the LSP tool kits say right (True).
 

@@ -11,7 +11,6 @@ import numpy as np
 from pctlib import io
 from pctlib.metrics.matching import MAX_PER_IMAGE, Detections, GroundTruth, extent_areas
 
-CROWDPOSE_BOX_FILL = 0.53  # share of its box a person covers, where a set has no segment areas
 Results = str | Path | Sequence[dict[str, Any]]
 
 

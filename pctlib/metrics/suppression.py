@@ -75,7 +75,7 @@ def suppress_duplicates(
 ) -> np.ndarray:
     """Return which poses of an image to keep when those similar to a better one go (OKS-NMS, greedy).
 
-    Source: Papandreou et al. 2017, arXiv:1701.01779, section 3.3; `oks_nms` of HRNet and mmpose, threshold
+    Source: Papandreou et al. 2017, arXiv:1701.01779; `oks_nms` of HRNet and mmpose, threshold
     0.9.
 
     Args:

@@ -1,0 +1,124 @@
+"""`pctlib evaluate DATASET`: score a predictions file by the protocol of its benchmark."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pctlib.commands import app
+
+if TYPE_CHECKING:
+    from pctlib.metrics.evaluation import Evaluation
+
+evaluate_app = typer.Typer(no_args_is_help=True, help="Score predictions by the protocol of a benchmark.")
+app.add_typer(evaluate_app, name="evaluate")
+
+Annotations = Annotated[Path, typer.Option(help="Annotation file as published.")]
+Predictions = Annotated[Path, typer.Option(help="Results JSON: a list with image_id, keypoints and score.")]
+Out = Annotated[
+    list[Path] | None, typer.Option(help="Also write the table here, .json or .csv; may be repeated.")
+]
+Errors = Annotated[
+    Path | None,
+    typer.Option(
+        help="Folder for the error analysis: tables by joint, visibility, occlusion, size, and figures."
+    ),
+]
+
+
+@evaluate_app.command()
+def coco(annotations: Annotations, predictions: Predictions, out: Out = None, errors: Errors = None) -> None:
+    """COCO keypoints: AP and AR by OKS."""
+    from pctlib.metrics.coco import evaluate_coco
+
+    _report(evaluate_coco(annotations, predictions), out)
+    if errors is not None:
+        _analyse(annotations, predictions, errors)
+
+
+@evaluate_app.command("coco-wholebody")
+def coco_wholebody(annotations: Annotations, predictions: Predictions, out: Out = None) -> None:
+    """COCO-WholeBody: AP and AR of body, foot, face, left hand, right hand and whole body."""
+    from pctlib.metrics.wholebody import evaluate_wholebody
+
+    _report(evaluate_wholebody(annotations, predictions), out)
+
+
+@evaluate_app.command()
+def crowdpose(
+    annotations: Annotations,
+    predictions: Predictions,
+    out: Out = None,
+    boundaries: Annotated[
+        tuple[float, float],
+        typer.Option(
+            help="Crowd index between easy and medium, medium and hard; the paper's text has 0.1 0.8."
+        ),
+    ] = (0.2, 0.8),
+) -> None:
+    """CrowdPose: AP and AR, and AP of easy, medium and hard images."""
+    from pctlib.metrics.crowdpose import evaluate_crowdpose
+
+    _report(evaluate_crowdpose(annotations, predictions, boundaries=boundaries), out)
+
+
+@evaluate_app.command()
+def ochuman(
+    annotations: Annotations, predictions: Predictions, out: Out = None, errors: Errors = None
+) -> None:
+    """OCHuman: AP and AR by COCO's protocol on heavily occluded people."""
+    from pctlib.metrics.coco import evaluate_ochuman
+
+    _report(evaluate_ochuman(annotations, predictions), out)
+    if errors is not None:
+        _analyse(annotations, predictions, errors)
+
+
+@evaluate_app.command()
+def mpii(
+    annotations: Annotated[Path, typer.Option(help="HDF5 annotations with part and normalize (valid.h5).")],
+    predictions: Annotated[Path, typer.Option(help="HDF5 or Matlab file with preds [N, 16, 2].")],
+    out: Out = None,
+    pixel_origin: Annotated[
+        int,
+        typer.Option(help="Number of the first pixel in the predictions: 1 in Matlab's convention, or 0."),
+    ] = 1,
+    first: Annotated[
+        int | None, typer.Option(min=1, help="Score this many persons from the start of both files only.")
+    ] = None,
+) -> None:
+    """MPII: PCKh at 0.5, 0.1 and 0.11 of the head size."""
+    from pctlib.metrics.mpii import evaluate_mpii
+
+    _report(evaluate_mpii(annotations, predictions, pixel_origin=pixel_origin, first=first), out)
+
+
+def _report(evaluation: "Evaluation", out: list[Path] | None) -> None:
+    """Print the table and the counts, and write them where asked."""
+    typer.echo(evaluation.text())
+    for path in out or []:
+        typer.echo(f"written: {evaluation.write(path)}")
+
+
+def _analyse(annotations: Path, predictions: Path, folder: Path) -> None:
+    """Write the tables and figures of the error analysis into a folder, and print the table by joint."""
+    from pctlib import io
+    from pctlib.metrics.error_analysis import GROUPINGS, error_table, match_results, summarize_errors
+    from pctlib.visualization.error_figures import error_groups_figure, error_types_figure
+
+    people, keypoints, found, counts = match_results(annotations, predictions)
+    table = error_table(people, keypoints, found=found)
+    summaries = {grouping: summarize_errors(table, grouping) for grouping in GROUPINGS}
+    for grouping, summary in summaries.items():
+        io.write_text(folder / f"errors_by_{grouping}.csv", summary.to_csv())
+    groups = {grouping: summaries[grouping] for grouping in GROUPINGS if grouping != "joint"}
+    figures = {
+        "error_types": error_types_figure(summaries["joint"]),
+        "error_groups": error_groups_figure(groups),
+    }
+    for name, figure in figures.items():
+        io.write_atomic(folder / f"{name}.png", lambda path, f=figure: f.savefig(path, format="png", dpi=150))
+    typer.echo(
+        "\n".join(["", summaries["joint"].round(3).to_string(), *(f"{n:>8} {w}" for w, n in counts.items())])
+    )
+    typer.echo(f"written: {folder}")

@@ -1,0 +1,99 @@
+"""COCO-WholeBody: AP and AR of the body, its parts and the whole."""
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pctlib.metrics.evaluation import Evaluation
+from pctlib.metrics.matching import Detections, GroundTruth, KeypointEvaluation
+from pctlib.metrics.results import Results, count_inputs, detections, ground_truth, read_annotations
+from pctlib.skeletons import COCO_WHOLEBODY
+
+# Fields of a person in the order of the 133 keypoints, and the parts they are.
+FIELDS = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
+PARTS = {
+    "body": slice(0, 17),
+    "foot": slice(17, 23),
+    "face": slice(23, 91),
+    "lefthand": slice(91, 112),
+    "righthand": slice(112, 133),
+    "wholebody": slice(0, 133),
+}
+
+
+def evaluate_wholebody(annotation_file: str | Path, results: Results) -> Evaluation:
+    """Score results against a COCO-WholeBody v1.0 file, part by part.
+
+    Each part is scored by itself: with its own keypoints and sigmas and its own score (`foot_score`,
+    `face_score`, `lefthand_score`, `righthand_score`, `wholebody_score`; without it `score`; the body takes
+    `score`). Persons with no labelled keypoint in the part are ignored, as crowd regions are; results with no
+    positive confidence in the part are left out. OKS and size ranges use the area of the body for every part.
+
+    Source: Jin et al. 2020, arXiv:2007.11858; `xtcocotools` 1.14.3, which mmpose uses.
+    Implementations disagree: xtcocotools (followed) goes by flags above 0; `face_valid`, `lefthand_valid`,
+    ... of the release are not looked at, as in mmpose. mmpose writes no part scores, so that there every
+    part takes the score of the person.
+
+    Args:
+        annotation_file: COCO-WholeBody file; the 133 keypoints in five fields, or all in `keypoints`.
+        results: path of a results file or its list, keypoints in either layout.
+
+    Returns:
+        One row a part with AP, AP50, AP75, APM, APL, AR, AR50, AR75, ARM, ARL, and the counts.
+
+    Raises:
+        FileNotFoundError: if a file is missing.
+        ValueError: if a file is damaged or does not fit; names file, entry and field.
+    """
+    file = read_annotations(annotation_file)
+    truth = ground_truth(file, fields=FIELDS)
+    found, entries = detections(results, file, fields=FIELDS)
+    rows, counts = {}, count_inputs(truth, found)
+    del counts["persons without keypoints ignored"], counts["annotated persons scored"]
+    for part, columns in PARTS.items():
+        part_truth = _part_of_truth(truth, columns)
+        part_found = _part_of_detections(found, columns, _part_scores(entries, part, found.scores))
+        sigmas = COCO_WHOLEBODY.sigmas[columns]
+        rows[part] = KeypointEvaluation(part_truth, part_found, sigmas=sigmas).run()
+        counts[f"persons scored for {part}"] = int((~part_truth.ignored).sum())
+        counts[f"persons without {part} keypoints ignored"] = int((part_truth.ignored & ~truth.crowd).sum())
+        counts[f"results without {part} keypoints left out"] = len(found.scores) - len(part_found.scores)
+    return Evaluation("COCO-WholeBody keypoints", rows, counts)
+
+
+def _part_of_truth(truth: GroundTruth, columns: slice) -> GroundTruth:
+    """Return the persons with the keypoints of one part."""
+    visible = truth.visible[:, columns]
+    return dataclasses.replace(
+        truth,
+        keypoints=truth.keypoints[:, columns],
+        visible=visible,
+        ignored=truth.crowd | ~(visible > 0).any(axis=1),
+    )
+
+
+def _part_of_detections(found: Detections, columns: slice, scores: np.ndarray) -> Detections:
+    """Return the results that have the part, with its keypoints and its scores."""
+    kept = (found.confidences[:, columns] > 0).any(axis=1)
+    return Detections(
+        image_ids=found.image_ids[kept],
+        keypoints=found.keypoints[kept, columns],
+        confidences=found.confidences[kept, columns],
+        scores=scores[kept],
+        areas=found.areas[kept],
+    )
+
+
+def _part_scores(entries: Sequence[Mapping[str, Any]], part: str, scores: np.ndarray) -> np.ndarray:
+    """Return [M] scores of the part; the body and results without the field keep the score of the person."""
+    if part == "body":
+        return scores
+    name = f"{part}_score"
+    values = [entry.get(name, score) for entry, score in zip(entries, scores.tolist(), strict=True)]
+    for index, value in enumerate(values):
+        if not isinstance(value, int | float) or not np.isfinite(value):
+            raise ValueError(f"result {index}: {name} is {value!r}, expected a finite number")
+    return np.array(values, dtype=np.float64)
