@@ -111,15 +111,7 @@ def read_h36m_videopose(
         cameras=read_h36m_cameras(cameras),
         source=str(positions_3d),
     )
-    parts, excluded = [], 0
-    for subject, action, positions in _actions(films, SUBJECTS[split]):
-        if films.pixels is not None and action not in films.pixels.get(subject, {}):
-            excluded += len(_CAMERAS) * len(range(0, len(positions), frame_step))
-            continue
-        for view in range(len(_CAMERAS)):
-            parts.append(_one_film(films, subject, action, view, positions, frame_step))
-    if not parts:
-        raise ValueError(f"{positions_3d}: no frame of the subjects {', '.join(SUBJECTS[split])} is there")
+    parts, excluded = _all_films(films, SUBJECTS[split], frame_step)
     names = [name for part in parts for name in part[0]]
     keypoints_image, keypoints_3d, sizes = (np.concatenate([p[i] for p in parts]) for i in (1, 2, 3))
     return _people(
@@ -172,6 +164,20 @@ def _actions(films: _Films, subjects: tuple[str, ...]) -> Iterator[tuple[str, st
                     f"{films.source}: {subject}, {action} needs shape (T, 32, 3), got {np.shape(positions)}"
                 )
             yield subject, action, positions[:, _KEPT_OF_32].astype(np.float64) * _MM_PER_METRE
+
+
+def _all_films(films: _Films, subjects: tuple[str, ...], frame_step: int) -> tuple[list[tuple], int]:
+    """Return `_one_film` of every film, and how many frames have no 2D joints."""
+    parts, excluded = [], 0
+    for subject, action, positions in _actions(films, subjects):
+        if films.pixels is not None and action not in films.pixels.get(subject, {}):
+            excluded += len(_CAMERAS) * len(range(0, len(positions), frame_step))
+            continue
+        for view in range(len(_CAMERAS)):
+            parts.append(_one_film(films, subject, action, view, positions, frame_step))
+    if not parts:
+        raise ValueError(f"{films.source}: no frame of the subjects {', '.join(subjects)} is there")
+    return parts, excluded
 
 
 def _one_film(

@@ -168,3 +168,13 @@ def test_convert_leaves_what_is_missing_unlabelled():
     assert (converted.visible[:, missing] == 0).all()
     assert (converted.keypoints_image[:, missing] == 0).all()
     assert (np.delete(converted.visible, missing, axis=1) == 2).all()
+
+
+def test_box_scores_follow_their_rows_and_must_be_finite():
+    people = make_people(box_scores=np.arange(5) / 10)
+    np.testing.assert_allclose(people.select([4, 1]).box_scores, [0.4, 0.1], rtol=1e-6)
+    np.testing.assert_allclose(convert(people, LSP).box_scores, people.box_scores)
+    assert concatenate([people, people]).box_scores.shape == (10,)
+    assert concatenate([people, make_people()]).box_scores is None
+    with pytest.raises(ValueError, match=r"box_scores of row 2 .* must be a finite number, got nan"):
+        make_people(box_scores=np.array([0, 1, np.nan, 3, 4]))
