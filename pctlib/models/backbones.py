@@ -17,7 +17,7 @@ class Backbone(nn.Module):
         pretrained: download timm's weights; never done unless asked for.
         out_indices: which of the model's feature levels; None: all timm offers.
         final_norm: pass the last level through the model's last normalisation, which timm's features leave
-            out. Not every model can.
+            out. Models that have none give the map as it is.
         **model_options: further arguments of the timm model.
 
     Attributes:
@@ -25,7 +25,7 @@ class Backbone(nn.Module):
         strides: input pixels a cell of each map.
 
     Raises:
-        ValueError: if timm knows no such model, or the model cannot give its features that way.
+        ValueError: if timm knows no such model.
     """
 
     channels: list[int]
@@ -50,7 +50,7 @@ class Backbone(nn.Module):
             model_options["img_size"] = tuple(input_size)
         options = {"pretrained": pretrained, **model_options}
         if final_norm:
-            self.net = _NormedFeatures(timm.create_model(name, num_classes=0, **options), name, out_indices)
+            self.net = _NormedFeatures(timm.create_model(name, num_classes=0, **options), out_indices)
         else:
             if out_indices is not None:
                 options["out_indices"] = tuple(out_indices)
@@ -78,12 +78,8 @@ class Backbone(nn.Module):
 class _NormedFeatures(nn.Module):
     """Feature maps [B, C, h, w] of a timm model, the last one normalised."""
 
-    def __init__(self, model: nn.Module, name: str, out_indices: Sequence[int] | None) -> None:
+    def __init__(self, model: nn.Module, out_indices: Sequence[int] | None) -> None:
         super().__init__()
-        if not hasattr(model, "forward_intermediates"):
-            raise ValueError(
-                f"final_norm: timm {timm.__version__} cannot give the normalised features of '{name}'"
-            )
         levels = range(len(model.feature_info)) if out_indices is None else out_indices
         self.indices = [level % len(model.feature_info) for level in levels]
         self.feature_info = timm.models.FeatureInfo(model.feature_info, self.indices)
