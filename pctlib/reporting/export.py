@@ -16,6 +16,7 @@ from pctlib.reporting.page import TEMPLATES, Site, render_page
 CAPTION = re.compile(r"\*\*(Figure|Table)\b")
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
 WIDGET = "application/vnd.jupyter.widget-view+json"
+UNREADABLE = (AttributeError, KeyError, TypeError)  # what nbformat raises on JSON that is no notebook
 LABELS = {"parameters": "Parameters (defaults)", "injected-parameters": "Parameters of this run"}
 
 
@@ -58,7 +59,7 @@ def _read(path: str | Path) -> NotebookNode:
     path = existing_file(path)
     try:
         return nbformat.read(path, as_version=4)
-    except (nbformat.reader.NotJSONError, nbformat.ValidationError, AttributeError, KeyError) as error:
+    except (*UNREADABLE, nbformat.reader.NotJSONError, nbformat.ValidationError) as error:
         raise ValueError(f"{path}: not a notebook ({type(error).__name__}: {str(error)[:200]})") from error
 
 
@@ -115,7 +116,7 @@ def _take_caption(cell: NotebookNode | None) -> str:
 def _simplify(output: NotebookNode, alt: str, path: str | Path, number: int) -> NotebookNode | None:
     """Return an output as a stream, HTML, markdown or text; None for progress bars and other widgets."""
     if output.output_type == "stream":
-        return nbformat.v4.new_output("stream", name=output.name, text=_last_state(output.text))
+        return output
     data = output.data
     if WIDGET in data:
         return None
@@ -143,16 +144,17 @@ def _last_state(text: str) -> str:
 
 
 def _join_streams(outputs: list[NotebookNode]) -> list[NotebookNode]:
-    """Join neighbouring pieces of one stream and drop empty ones."""
+    """Join neighbouring pieces of one stream, each as a terminal would show it, and drop empty ones."""
     joined: list[NotebookNode] = []
     for output in outputs:
-        if output.output_type != "stream":
+        if joined and output.output_type == "stream" and joined[-1].get("name") == output.name:
+            joined[-1].text += output.text
+        else:
             joined.append(output)
-        elif joined and joined[-1].get("name") == output.name:
-            joined[-1].text = _last_state(joined[-1].text + output.text)
-        elif output.text.strip():
-            joined.append(output)
-    return joined
+    streams = [output for output in joined if output.output_type == "stream"]
+    for stream in streams:
+        stream.text = _last_state(stream.text)
+    return [output for output in joined if output.output_type != "stream" or output.text.strip()]
 
 
 def _markdown_filter(folder: Path):

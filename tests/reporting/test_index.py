@@ -1,0 +1,101 @@
+import base64
+
+import numpy as np
+import pandas as pd
+import pytest
+from bs4 import BeautifulSoup
+from matplotlib.figure import Figure as Plot
+from PIL import Image
+
+from pctlib.reporting import Figure, Highlight, IndexPage, RunCard, Section, Site, Table, write_index
+from pctlib.reporting.check import check_site
+
+SITE = Site("Study", (("Overview", "index.html"), ("Data", "00_data.html")))
+TABLE = Table(pd.DataFrame({"method": ["PCT"], "AP": [0.5]}), "**Table 1.** Results.", name="main")
+
+
+def plot(image=None):
+    figure = Plot(figsize=(3, 2))
+    axes = figure.subplots()
+    axes.plot([0, 1], [1, 0])
+    if image is not None:
+        axes.imshow(image)
+    return figure
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Return a function that writes an index and parses it."""
+
+    def run(**fields):
+        page = IndexPage(
+            **{"title": "Question?", "lead": "In a line.", "abstract": "**Result.** Good.", **fields}
+        )
+        path = write_index(tmp_path / "index.html", page, site=SITE)
+        return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+
+    return run
+
+
+def test_index_says_what_it_is_given(write, tmp_path):
+    data = pd.DataFrame({"epoch": [1], "loss": [0.5]})
+    figure = Figure(plot(), "**Figure 1.** Curve.", "a falling line", data=data, name="curve")
+    page = write(
+        highlights=(Highlight("0.97", "OKS-AP"),),
+        sections=(Section("Results", ("Some *text*.", TABLE, figure)),),
+        run_card=RunCard("smoke", 3, "none"),
+    )
+    assert page.h1.get_text() == "Question?"
+    assert page.select_one(".abstract strong").get_text() == "Result."
+    assert page.select_one(".numbers dd").get_text() == "0.97"
+    assert [heading.get_text() for heading in page.select("main h2")] == [
+        "Abstract#",
+        "Results#",
+        "Run card#",
+        "Pages#",
+    ]
+    assert page.figure.img["alt"] == "a falling line"
+    assert page.select_one("figure .download a")["download"] == "curve.csv"
+    assert page.select_one(".table-block caption").get_text() == "Table 1. Results."
+    (tmp_path / "00_data.html").write_text("<p>data</p>")
+    assert check_site(tmp_path) == []
+
+
+def test_line_art_is_svg_and_the_same_twice_pictures_are_not(write):
+    figure = Figure(plot(), "caption", "alt")
+    assert figure.html() == Figure(plot(), "caption", "alt").html()
+    page = write(
+        sections=(Section("A", (figure, Figure(plot(np.zeros((4, 5, 3), np.uint8)), "caption", "alt"))),)
+    )
+    svg, picture = page.find_all("img")
+    assert svg["src"].startswith("data:image/svg+xml;base64,")
+    assert picture["src"].startswith("data:image/png;base64,")
+    assert svg["width"] == "288"  # 3 inches of 96 pixels
+
+
+def test_picture_files_are_embedded(write, tmp_path):
+    Image.new("RGB", (7, 5)).save(tmp_path / "p.jpg")
+    image = write(sections=(Section("A", (Figure(tmp_path / "p.jpg", "caption", "alt"),)),)).img
+    assert base64.b64decode(image["src"].partition(",")[2]) == (tmp_path / "p.jpg").read_bytes()
+    assert image["width"] == "7"
+
+
+def test_wide_pictures_are_marked_for_phones(write, tmp_path):
+    Image.new("RGB", (900, 5)).save(tmp_path / "wide.png")
+    assert "wide" in write(sections=(Section("A", (Figure(tmp_path / "wide.png", "c", "a"),)),)).img["class"]
+
+
+def test_bad_blocks_are_named(write, tmp_path):
+    with pytest.raises(ValueError, match="figure gallery.*alt is empty"):
+        write(sections=(Section("A", (Figure(plot(), "caption", " ", name="gallery"),)),))
+    with pytest.raises(FileNotFoundError, match=r"none\.png"):
+        write(sections=(Section("A", (Figure(tmp_path / "none.png", "caption", "alt"),)),))
+    (tmp_path / "p.gif").write_bytes(b"")
+    with pytest.raises(ValueError, match=r"p\.gif: expected a picture"):
+        write(sections=(Section("A", (Figure(tmp_path / "p.gif", "caption", "alt"),)),))
+    with pytest.raises(ValueError, match="expected markdown, a Table or a Figure, got int"):
+        write(sections=(Section("A", (3,)),))
+
+
+def test_titles_are_escaped(write):
+    assert write(title="a < b & c").h1.get_text() == "a < b & c"
