@@ -7,6 +7,7 @@ from torch import nn
 
 from pctlib.checkpoints.files import WithoutInitialisation, read_state
 from pctlib.checkpoints.pct import is_pct, load_pct
+from pctlib.checkpoints.rtmpose import is_rtmpose, load_rtmpose
 
 
 def load_official(path: str | Path, **options: Any) -> nn.Module:
@@ -14,10 +15,11 @@ def load_official(path: str | Path, **options: Any) -> nn.Module:
 
     Args:
         path: the file as published (.pth or .safetensors).
-        **options: of the family's own loader, for instance `load_pct`.
+        **options: of the family's own loader, `load_pct` or `load_rtmpose`.
 
     Returns:
         The model in eval mode, on the CPU. PCT: `PoseEstimator`, `PoseTokenizer` or `GuidedTokenizer`.
+        RTMPose and DWPose: `PoseEstimator`.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -29,5 +31,7 @@ def load_official(path: str | Path, **options: Any) -> nn.Module:
     with WithoutInitialisation():
         if is_pct(state):
             return load_pct(state, path, **options)
+        if is_rtmpose(state):
+            return load_rtmpose(state, path, **options)
     names = ", ".join(sorted(state)[:8])
     raise ValueError(f"{path}: not a checkpoint of a known family; its first names are: {names}")

@@ -5,7 +5,6 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
@@ -13,15 +12,28 @@ from torch.overrides import TorchFunctionMode
 from pctlib.io import existing_file, read_tensors
 
 _LISTED = 8  # names written out in an error
-# mmcv stores the best metric of a run beside the weights as a numpy scalar; these make numbers, nothing else.
-_NUMPY_SCALARS = [
-    (np._core.multiarray.scalar, "numpy.core.multiarray.scalar"),
-    np._core.multiarray.scalar,
-    np.dtype,
-    type(np.dtype(np.float64)),
-    type(np.dtype(np.float32)),
-    type(np.dtype(np.int64)),
-]
+# What mmcv and mmengine write beside the weights: metrics as numpy numbers and arrays, logs of the run.
+# The call of getattr fetches the methods of such a log.
+_IGNORED = (
+    "builtins.getattr",
+    "mmengine.logging.history_buffer.HistoryBuffer",
+    "numpy._core.multiarray._reconstruct",
+    "numpy._core.multiarray.scalar",
+    "numpy.core.multiarray._reconstruct",
+    "numpy.core.multiarray.scalar",
+    "numpy.dtype",
+    "numpy.ndarray",
+)
+
+
+class _Ignored:
+    """Stands for anything of `_IGNORED` in a file: takes what is given and keeps none of it."""
+
+    def __init__(self, *args: object) -> None:
+        pass
+
+    def __setstate__(self, state: object) -> None:
+        pass
 
 
 def read_state(path: str | Path) -> dict[str, Tensor]:
@@ -38,7 +50,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     if path.suffix == ".safetensors":
         return read_tensors(path)
     try:
-        with torch.serialization.safe_globals(_NUMPY_SCALARS):
+        with torch.serialization.safe_globals([(_Ignored, name) for name in _IGNORED]):
             content = torch.load(path, map_location="cpu", weights_only=True)
     except (
         RuntimeError,
