@@ -57,9 +57,9 @@ class Codebook(nn.Module):
         self.decay = decay
         self.revive_after = revive_after
         self.revive_below = revive_below
-        self.register_buffer("codebook", torch.randn(size, dim))
+        self.register_buffer("codebook", torch.empty(size, dim).normal_())
         self.register_buffer("ema_cluster_size", torch.zeros(size))
-        self.register_buffer("ema_w", torch.randn(size, dim))
+        self.register_buffer("ema_w", torch.empty(size, dim).normal_())
         self.register_buffer("idle_updates", torch.zeros(size, dtype=torch.int64))
 
     def extra_repr(self) -> str:

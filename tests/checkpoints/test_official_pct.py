@@ -96,6 +96,13 @@ def test_tokenizer_computes_the_published_function(tmp_path):
     assert torch.equal(output.indices, expected[2])
 
 
+def test_loading_leaves_the_random_state(tmp_path):
+    path = _save(tmp_path / "pct.pth", random_state(small_detector(classifier=True, guided=True)))
+    before = torch.get_rng_state()
+    pctlib.load_official(path)
+    assert torch.equal(torch.get_rng_state(), before)
+
+
 def test_guided_tokenizer_looks_features_up_in_its_guide(tmp_path):
     state = random_state(small_detector(classifier=False, guided=True))
     model = pctlib.load_official(_save(tmp_path / "pct.pth", state))
