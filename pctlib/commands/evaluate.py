@@ -1,13 +1,16 @@
 """`pctlib evaluate DATASET`: score a predictions file by the protocol of its benchmark."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from pctlib.commands import app
 
 if TYPE_CHECKING:
+    import numpy as np
+
+    from pctlib.data.people import People
     from pctlib.metrics.evaluation import Evaluation
 
 evaluate_app = typer.Typer(no_args_is_help=True, help="Score predictions by the protocol of a benchmark.")
@@ -33,15 +36,20 @@ def coco(annotations: Annotations, predictions: Predictions, out: Out = None, er
 
     _report(evaluate_coco(annotations, predictions), out)
     if errors is not None:
-        _analyse(annotations, predictions, errors)
+        _analyse_results(annotations, predictions, errors)
 
 
 @evaluate_app.command("coco-wholebody")
-def coco_wholebody(annotations: Annotations, predictions: Predictions, out: Out = None) -> None:
+def coco_wholebody(
+    annotations: Annotations, predictions: Predictions, out: Out = None, errors: Errors = None
+) -> None:
     """COCO-WholeBody: AP and AR of body, foot, face, left hand, right hand and whole body."""
-    from pctlib.metrics.wholebody import evaluate_wholebody
+    from pctlib.metrics.wholebody import FIELDS, evaluate_wholebody
+    from pctlib.skeletons import COCO_WHOLEBODY
 
     _report(evaluate_wholebody(annotations, predictions), out)
+    if errors is not None:
+        _analyse_results(annotations, predictions, errors, skeleton=COCO_WHOLEBODY, fields=FIELDS)
 
 
 @evaluate_app.command()
@@ -49,6 +57,7 @@ def crowdpose(
     annotations: Annotations,
     predictions: Predictions,
     out: Out = None,
+    errors: Errors = None,
     boundaries: Annotated[
         tuple[float, float],
         typer.Option(
@@ -57,9 +66,13 @@ def crowdpose(
     ] = (0.2, 0.8),
 ) -> None:
     """CrowdPose: AP and AR, and AP of easy, medium and hard images."""
+    from pctlib.data.people import BOX_AREA_SHARE
     from pctlib.metrics.crowdpose import evaluate_crowdpose
+    from pctlib.skeletons import CROWDPOSE
 
     _report(evaluate_crowdpose(annotations, predictions, boundaries=boundaries), out)
+    if errors is not None:
+        _analyse_results(annotations, predictions, errors, skeleton=CROWDPOSE, box_fill=BOX_AREA_SHARE)
 
 
 @evaluate_app.command()
@@ -71,7 +84,7 @@ def ochuman(
 
     _report(evaluate_ochuman(annotations, predictions), out)
     if errors is not None:
-        _analyse(annotations, predictions, errors)
+        _analyse_results(annotations, predictions, errors)
 
 
 @evaluate_app.command()
@@ -79,6 +92,7 @@ def mpii(
     annotations: Annotated[Path, typer.Option(help="HDF5 annotations with part and normalize (valid.h5).")],
     predictions: Annotated[Path, typer.Option(help="HDF5 or Matlab file with preds [N, 16, 2].")],
     out: Out = None,
+    errors: Errors = None,
     pixel_origin: Annotated[
         int,
         typer.Option(help="Number of the first pixel in the predictions: 1 in Matlab's convention, or 0."),
@@ -88,9 +102,15 @@ def mpii(
     ] = None,
 ) -> None:
     """MPII: PCKh at 0.5, 0.1 and 0.11 of the head size."""
-    from pctlib.metrics.mpii import evaluate_mpii
+    from pctlib.data.mpii import read_mpii
+    from pctlib.metrics.mpii import evaluate_mpii, read_predictions
 
     _report(evaluate_mpii(annotations, predictions, pixel_origin=pixel_origin, first=first), out)
+    if errors is not None:
+        people = read_mpii(annotations, "")
+        keypoints = read_predictions(predictions) - pixel_origin
+        rows = range(len(people))[:first]
+        _write_errors(people.select(rows), keypoints[rows.start : rows.stop], errors)
 
 
 def _report(evaluation: "Evaluation", out: list[Path] | None) -> None:
@@ -100,25 +120,32 @@ def _report(evaluation: "Evaluation", out: list[Path] | None) -> None:
         typer.echo(f"written: {evaluation.write(path)}")
 
 
-def _analyse(annotations: Path, predictions: Path, folder: Path) -> None:
-    """Write the tables and figures of the error analysis into a folder, and print the table by joint."""
+def _analyse_results(annotations: Path, predictions: Path, folder: Path, **layout: Any) -> None:
+    """Match a results file with the persons and write the error analysis; `layout` is that of the set."""
+    from pctlib.metrics.error_analysis import match_results
+
+    people, keypoints, found, counts = match_results(annotations, predictions, **layout)
+    typer.echo("\nerror analysis")
+    typer.echo("\n".join(f"{count:>8} {what}" for what, count in counts.items()))
+    _write_errors(people, keypoints, folder, found=found)
+
+
+def _write_errors(
+    people: "People", keypoints: "np.ndarray", folder: Path, *, found: "np.ndarray | None" = None
+) -> None:
+    """Write the tables and figures of the error analysis into a folder, and print the table by visibility."""
     from pctlib import io
-    from pctlib.metrics.error_analysis import GROUPINGS, error_table, match_results, summarize_errors
+    from pctlib.metrics.error_analysis import GROUPINGS, error_table, summarize_errors
     from pctlib.visualization.error_figures import error_groups_figure, error_types_figure
 
-    people, keypoints, found, counts = match_results(annotations, predictions)
     table = error_table(people, keypoints, found=found)
     summaries = {grouping: summarize_errors(table, grouping) for grouping in GROUPINGS}
     for grouping, summary in summaries.items():
         io.write_text(folder / f"errors_by_{grouping}.csv", summary.to_csv())
-    groups = {grouping: summaries[grouping] for grouping in GROUPINGS if grouping != "joint"}
-    figures = {
-        "error_types": error_types_figure(summaries["joint"]),
-        "error_groups": error_groups_figure(groups),
-    }
+    figures = {"error_groups": error_groups_figure({g: s for g, s in summaries.items() if g != "joint"})}
+    if "type" in table:
+        figures["error_types"] = error_types_figure(summaries["joint"])
     for name, figure in figures.items():
         io.write_atomic(folder / f"{name}.png", lambda path, f=figure: f.savefig(path, format="png", dpi=150))
-    typer.echo(
-        "\n".join(["", summaries["joint"].round(3).to_string(), *(f"{n:>8} {w}" for w, n in counts.items())])
-    )
+    typer.echo(summaries["visibility"].round(3).to_string())
     typer.echo(f"written: {folder}")

@@ -1,5 +1,6 @@
 """What kind of errors predictions make, where, and on whom: beyond the averages."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -155,7 +156,13 @@ def _summary(part: pd.DataFrame) -> dict[str, float]:
 
 
 def match_results(
-    annotation_file: str | Path, results: Results, *, skeleton: Skeleton = COCO, threshold: float = 0.1
+    annotation_file: str | Path,
+    results: Results,
+    *,
+    skeleton: Skeleton = COCO,
+    fields: Mapping[str, int] | None = None,
+    box_fill: float | None = None,
+    threshold: float = 0.1,
 ) -> tuple[People, np.ndarray, np.ndarray, dict[str, int]]:
     """Give each annotated person of a COCO file the result that COCO's matching finds for it.
 
@@ -166,6 +173,8 @@ def match_results(
         annotation_file: COCO annotation file.
         results: path of a results file or its list.
         skeleton: keypoint set of both.
+        fields: keypoint fields with their numbers of keypoints; None for all in `keypoints`.
+        box_fill: areas are this share of the box; None takes the field `area`.
         threshold: OKS from which a result is taken for the person.
 
     Returns:
@@ -176,9 +185,9 @@ def match_results(
         FileNotFoundError: if a file is missing.
         ValueError: if a file is damaged or does not fit; names file, entry and field.
     """
-    fields = {"keypoints": skeleton.num_keypoints}
+    fields = fields or {"keypoints": skeleton.num_keypoints}
     file = read_annotations(annotation_file)
-    truth = ground_truth(file, fields=fields)
+    truth = ground_truth(file, fields=fields, box_fill=box_fill)
     arrays, _ = detections(results, file, fields=fields)
     matches = KeypointEvaluation(truth, arrays, sigmas=sigmas_of(skeleton)).best_matches(threshold)
     kept = np.flatnonzero(~truth.ignored)

@@ -258,16 +258,20 @@ def greedy_match(
         thresholds: [T] rising.
         matches: [T, D] of -1; column of the person is written where one is found.
     """
-    floor = min(thresholds[0], 1 - 1e-10)
-    taken = np.zeros((len(thresholds), len(ignored)), dtype=bool).tolist()
+    bounds = np.minimum(thresholds, 1 - 1e-10).tolist()
+    skipped, reusable = ignored.tolist(), crowd.tolist()  # lists are faster than arrays, item by item
+    taken = [[False] * len(skipped) for _ in bounds]
     for d, row in enumerate(similarities.tolist()):
-        candidates = [g for g, value in enumerate(row) if value >= floor]
-        for t, threshold in enumerate(thresholds):
-            best, match = min(threshold, 1 - 1e-10), -1
+        candidates = [g for g, value in enumerate(row) if value >= bounds[0]]
+        highest = max((row[g] for g in candidates), default=-1.0)
+        for t, bound in enumerate(bounds):
+            if bound > highest:
+                break
+            best, match = bound, -1
             for g in candidates:
-                if taken[t][g] and not crowd[g]:
+                if taken[t][g] and not reusable[g]:
                     continue
-                if match > -1 and not ignored[match] and ignored[g]:
+                if match > -1 and not skipped[match] and skipped[g]:
                     break
                 if row[g] >= best:
                     best, match = row[g], g

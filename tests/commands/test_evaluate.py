@@ -11,6 +11,8 @@ from typer.testing import CliRunner
 from pctlib.commands import app
 from pctlib.metrics.wholebody import FIELDS
 
+TABLES = [f"errors_by_{grouping}.csv" for grouping in ("joint", "visibility", "occlusion", "size")]
+
 
 @pytest.fixture
 def evaluate():
@@ -73,17 +75,36 @@ def test_crowdpose_boundaries(evaluate, files):
     assert "2 medium images" in done.output
 
 
-def test_error_analysis(evaluate, files, tmp_path):
-    done = evaluate("coco", *files({"keypoints": 17}), "--errors", tmp_path / "errors")
+@pytest.mark.parametrize(
+    ("dataset", "fields"),
+    [("coco", {"keypoints": 17}), ("crowdpose", {"keypoints": 14}), ("coco-wholebody", FIELDS)],
+)
+def test_error_analysis(evaluate, files, tmp_path, dataset, fields):
+    done = evaluate(dataset, *files(fields), "--errors", tmp_path / "errors")
     assert done.exit_code == 0, done.output
     names = {path.name for path in (tmp_path / "errors").iterdir()}
-    assert names == {
-        "error_types.png",
-        "error_groups.png",
-        *(f"errors_by_{g}.csv" for g in ("joint", "visibility", "occlusion", "size")),
-    }
+    assert names == {*TABLES, "error_types.png", "error_groups.png"}
     assert "2 persons matched" in done.output
+    assert len((tmp_path / "errors/errors_by_joint.csv").read_text().splitlines()) == 2 + sum(fields.values())
     assert (tmp_path / "errors" / "error_types.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_error_analysis_of_mpii(evaluate, tmp_path):
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(20, 90, (5, 16, 2))
+    with h5py.File(tmp_path / "valid.h5", "w") as file:
+        file["part"], file["normalize"], file["visible"] = truth, np.full(5, 30.0), np.ones((5, 16))
+        file["center"], file["scale"] = np.full((5, 2), 50.0), np.full(5, 0.5)
+        file["imgname"] = [b"00000000%d.jpg" % i for i in range(5)]
+    with h5py.File(tmp_path / "preds.h5", "w") as file:
+        file["preds"] = truth + np.array([3.0, 3.0])
+    arguments = ["--annotations", tmp_path / "valid.h5", "--predictions", tmp_path / "preds.h5"]
+    done = evaluate("mpii", *arguments, "--first", "4", "--pixel-origin", "1", "--errors", tmp_path / "e")
+    assert done.exit_code == 0, done.output
+    assert {path.name for path in (tmp_path / "e").iterdir()} >= {*TABLES, "error_groups.png"}
+    last = (tmp_path / "e/errors_by_visibility.csv").read_text().splitlines()[-1].split(",")
+    assert last[:2] == ["all", "64"]
+    assert float(last[2]) == pytest.approx(np.hypot(3, 3), rel=1e-4)
 
 
 def test_mpii(evaluate, tmp_path):
