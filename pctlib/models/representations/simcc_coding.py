@@ -133,7 +133,7 @@ class SimCCCoding:
         blurred = blurred * (vector.amax(-1, True) / blurred.amax(-1, True).clamp(min=tiny))
         offset = torch.arange(-2, 3, device=vector.device)
         index = (bins.unsqueeze(-1) + offset).clamp(0, vector.shape[-1] - 1)  # edges repeated
-        f = blurred.clamp(1e-3, 50.0).log().gather(-1, index)  # [B, K, 5]
+        f = blurred.gather(-1, index).clamp(1e-3, 50.0).log()  # [B, K, 5]
         first = (f[..., 3] - f[..., 1]) / 2
         second = (f[..., 4] - 2 * f[..., 2] + f[..., 0]) / 4 + 1e-9
         return -first / second
