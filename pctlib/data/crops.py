@@ -109,9 +109,8 @@ def invert_affine(affine: Tensor) -> Tensor:
     """
     a, b, c, d = (affine[:, i, j] for i in (0, 1) for j in (0, 1))  # each [B]
     determinant = a * d - b * c
-    singular = ~(determinant.abs() > 0)
-    if singular.any():
-        first = int(singular.nonzero()[0])
+    first = _first(~(determinant.abs() > 0))
+    if first is not None:
         raise ValueError(f"affine {first} of {len(affine)} cannot be inverted: {affine[first].tolist()}")
     linear = torch.stack([d, -b, -c, a], dim=-1).reshape(-1, 2, 2) / determinant[:, None, None]
     return torch.cat([linear, -linear @ affine[:, :, 2:]], dim=-1)
@@ -218,9 +217,8 @@ def _centre_and_size(
     """Return centre [B, 2] and size [B, 2] (width, height) of what fills the input, image pixels."""
     if boxes_xywh.ndim != 2 or boxes_xywh.shape[1] != 4:
         raise ValueError(f"boxes_xywh needs shape [B, 4], got {list(boxes_xywh.shape)}")
-    flat = ~(boxes_xywh[:, 2:] > 0).all(1)
-    if flat.any():
-        first = int(flat.nonzero()[0])
+    first = _first(~(boxes_xywh[:, 2:] > 0).all(1))
+    if first is not None:
         raise ValueError(f"box {first} of {len(boxes_xywh)} has no extent: {boxes_xywh[first].tolist()}")
     factor = (
         padding if isinstance(padding, int | float) else _per_box("padding", padding, boxes_xywh)[:, None]
@@ -237,6 +235,14 @@ def _centre_and_size(
         width = torch.maximum(size[:, 0], size[:, 1] * aspect)
         size = torch.stack([width, width / aspect], dim=-1)
     return centre, size
+
+
+def _first(bad: Tensor) -> int | None:
+    """Return the first row that is bad, None if there is none, or on an accelerator.
+
+    To look would make the CPU wait for the device at every step; and readers have checked what comes there.
+    """
+    return int(bad.nonzero()[0]) if bad.device.type == "cpu" and bad.any() else None
 
 
 def _output_size(input_size: tuple[int, int], like: Tensor) -> Tensor:
