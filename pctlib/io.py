@@ -1,6 +1,7 @@
 """Writing files so that nothing is half written, and reading them so that errors name the file."""
 
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable
@@ -63,6 +64,15 @@ def write_text(path: str | Path, text: str) -> Path:
 def write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> Path:
     """Write `value` as strict JSON (NaN and infinity are refused), atomically."""
     return write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+
+
+def finite(value: Any) -> Any:
+    """Return JSON values with None in place of NaN and infinity, which JSON cannot hold."""
+    if isinstance(value, dict):
+        return {key: finite(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(entry) for entry in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def write_tensors(

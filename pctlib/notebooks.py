@@ -7,6 +7,7 @@ from typing import Any
 import nbformat
 import papermill
 from papermill.exceptions import PapermillExecutionError
+from traitlets.config import Config
 
 from pctlib.io import existing_file
 
@@ -67,9 +68,11 @@ def run_notebook(
             cwd=str(Path(notebook).resolve().parent),
             kernel_name="python3",
             progress_bar=progress,
+            config=Config({"KernelManager": {"transport": "ipc"}}),  # a local socket: no port, no listener
         )
     except PapermillExecutionError as error:
         raise NotebookError(
-            f"{notebook}, cell {error.cell_index}: {error.ename}: {error.evalue} (executed so far: {executed})"
+            f"{notebook}, cell {error.cell_index}: {error.ename}: {error.evalue} "
+            f"(executed so far: {executed})"
         ) from error
     return executed

@@ -6,8 +6,10 @@ A profile holds every value a run needs; a run is the few values that differ fro
 from pathlib import Path
 from typing import Any
 
+import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from pctlib.device import choose_device
 from pctlib.io import read_yaml
 from pctlib.project import project_root
 from pctlib.schedule import TrainingSettings
@@ -32,6 +34,7 @@ class CropProfile(_Section):
     input_height: int = Field(ge=32)
     input_width: int = Field(ge=32)
     padding: float = Field(default=1.25, ge=1)
+    evaluation_padding: float = Field(default=1.25, ge=1)
 
     @property
     def input_size(self) -> tuple[int, int]:
@@ -45,9 +48,11 @@ class AugmentationProfile(_Section):
     flip: float = Field(default=0.5, ge=0, le=1)
     scale: float = Field(default=0.25, ge=0, lt=1)
     rotation_deg: float = Field(default=30.0, ge=0, le=180)
+    rotation_probability: float = Field(default=0.6, ge=0, le=1)
     shift: float = Field(default=0.0, ge=0, le=0.5, description="share of the crop's side")
+    shift_probability: float = Field(default=0.3, ge=0, le=1)
     half_body: float = Field(default=0.0, ge=0, le=1)
-    color: float = Field(default=0.2, ge=0, lt=1)
+    color: float = Field(default=0.2, ge=0, le=0.9)
     occluder: float = Field(default=0.0, ge=0, le=1)
 
 
@@ -131,6 +136,7 @@ class Profile(_Section):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     device: str = "auto"
     workers: int = Field(default=2, ge=0)
+    skip_broken: bool = Field(default=False, description="leave out unreadable images, and count them")
     cache_megabytes: int = Field(default=2048, ge=0, description="decoded crops kept in memory")
     cluster: ClusterProfile = ClusterProfile()
     people: PeopleProfile
@@ -138,6 +144,11 @@ class Profile(_Section):
     tokenizer: TokenizerProfile
     heatmap: HeatmapProfile
     classifier: ClassifierProfile
+
+    @property
+    def torch_device(self) -> torch.device:
+        """The device that "auto" stands for on this machine."""
+        return choose_device(self.device)
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "Profile":

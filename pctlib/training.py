@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import pandas as pd
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
@@ -28,6 +29,7 @@ from pctlib.checkpointing import (
     load_weights,
     optimizer_tensors,
 )
+from pctlib.device import choose_device
 from pctlib.io import write_text
 from pctlib.optimization import learning_rate_factor, parameter_groups, set_learning_rate
 from pctlib.schedule import Step, TrainingSettings, plan_epoch
@@ -61,6 +63,15 @@ class TrainingResult:
     history: list[dict[str, float]]
     resumed_from: int = 0
 
+    def frame(self) -> pd.DataFrame:
+        """Return the history as a table, one row an epoch."""
+        return pd.DataFrame(self.history)
+
+    def recorded(self, *metrics: str) -> list[str]:
+        """Return the columns of those validation metrics that the history has."""
+        columns = self.frame().columns
+        return [f"val_{metric}" for metric in metrics if f"val_{metric}" in columns]
+
 
 @dataclass
 class _Progress:
@@ -82,20 +93,6 @@ class _Loss(nn.Module):
 
     def forward(self, batch: Any) -> tuple[dict[str, Tensor], Any]:
         return self._loss(self.model, batch)
-
-
-def choose_device(device: str) -> torch.device:
-    """Turn "auto", "cpu" or "cuda" into a device.
-
-    Raises:
-        ValueError: if the name is unknown or a GPU is asked for and there is none.
-    """
-    if device not in ("auto", "cpu", "cuda"):
-        raise ValueError(f"device: expected 'auto', 'cpu' or 'cuda', got '{device}'")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("device: 'cuda' was asked for but torch sees no GPU; use 'cpu' or 'auto'")
-    available = "cuda" if torch.cuda.is_available() else "cpu"
-    return torch.device(available if device == "auto" else device)
 
 
 def train(

@@ -13,7 +13,7 @@ import torch
 from toy_task import SETTINGS, ToyTask
 
 from pctlib.checkpointing import CheckpointFolder, read_checkpoint
-from pctlib.training import choose_device, train
+from pctlib.training import train
 
 SCRIPT = Path(__file__).with_name("toy_task.py")
 
@@ -160,12 +160,3 @@ def test_no_write_permission_is_named(tmp_path, monkeypatch):
     monkeypatch.setattr("tempfile.mkstemp", refuse)
     with pytest.raises(OSError, match=r"cannot write .*step-.*Permission denied"):
         run(tmp_path)
-
-
-def test_absent_gpu_is_refused_before_training():
-    if torch.cuda.is_available():
-        pytest.skip("this machine has a GPU")
-    with pytest.raises(ValueError, match="torch sees no GPU"):
-        choose_device("cuda")
-    with pytest.raises(ValueError, match="expected 'auto', 'cpu' or 'cuda', got 'gpu'"):
-        choose_device("gpu")

@@ -1,13 +1,17 @@
 """The people a study is made on: procedural, or read from a data set."""
 
+import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
+
 from pctlib.data.coco import read_coco
-from pctlib.data.mpii import read_mpii_h5
+from pctlib.data.mpii import read_mpii
 from pctlib.data.people import People, concatenate, convert
-from pctlib.data.procedural.generate import generate
+from pctlib.data.procedural.generate import generate, load_3d
 from pctlib.profiles import Profile
 from pctlib.project import project_root
 from pctlib.skeletons import COCO
@@ -28,6 +32,23 @@ class Splits:
     train: People
     val: People
     name: str
+
+    def summary(self) -> pd.DataFrame:
+        """Return images, people and joints of both splits as a table."""
+        rows = []
+        for split, people in (("training", self.train), ("validation", self.val)):
+            flags = people.visible
+            rows.append(
+                {
+                    "split": split,
+                    "images": len(np.unique(people.image_ids)),
+                    "people": len(people),
+                    "joints labelled": int((flags > 0).sum()),
+                    "of them hidden (%)": 100 * float((flags == 1).sum() / max(1, (flags > 0).sum())),
+                    "people left out": sum(people.excluded.values()),
+                }
+            )
+        return pd.DataFrame(rows)
 
     def counts(self) -> dict[str, int]:
         """Return what a run card lists: images, people, and who was left out and why."""
@@ -95,9 +116,15 @@ def load_splits(data: str, profile: Profile, *, data_root: str = "", progress: b
 
 
 def make_people(profile: Profile, *, progress: bool = True) -> Path:
-    """Make the procedural people of a profile where they are missing; return their folder."""
-    root = project_root() / "data" / "procedural" / profile.name
+    """Make the procedural people of a profile where they are missing; return their folder.
+
+    The folder is named by what decides its pictures, so that profiles of the same settings share it and
+    other settings never mix with it.
+    """
     settings = profile.people
+    counts = f"{settings.train_images}+{settings.val_images}"
+    name = f"{counts}-{settings.image_size}px-occlusion{settings.occlusion:g}"
+    root = project_root() / "data" / "procedural" / name
     for split, count, seed in (("train", settings.train_images, 1), ("val", settings.val_images, 2)):
         generate(
             root,
@@ -106,10 +133,21 @@ def make_people(profile: Profile, *, progress: bool = True) -> Path:
             seed=seed,
             image_size=settings.image_size,
             occlusion=settings.occlusion,
-            workers=profile.workers,
+            workers=max(1, profile.workers),
             progress=progress,
         )
     return root
+
+
+def read_procedural(root: Path, split: str) -> People:
+    """Read procedural people with their 3D joints and occlusion levels."""
+    people = read_coco(root / "annotations" / f"person_keypoints_{split}.json", root / split)
+    known = load_3d(root, split)
+    row = {int(number): index for index, number in enumerate(known["annotation_ids"])}
+    rows = [row[int(number)] for number in people.annotation_ids]
+    return dataclasses.replace(
+        people, keypoints_3d=known["joints_3d"][rows], occlusion=known["occlusion"][rows]
+    )
 
 
 def _pose_files(paths: list[Path]) -> Splits:
@@ -123,5 +161,5 @@ def _pose_files(paths: list[Path]) -> Splits:
 
 def _read_poses(path: Path) -> People:
     if path.suffix in (".h5", ".hdf5"):
-        return convert(read_mpii_h5(path), COCO)
+        return convert(read_mpii(path, ""), COCO)
     return read_coco(path)

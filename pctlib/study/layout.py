@@ -5,8 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from pctlib import __version__
 from pctlib.profiles import Profile, load_profile
 from pctlib.project import project_root, resolve
+from pctlib.reporting.page import Site
 
 STEPS = {
     "data": ("00_data", "Data"),
@@ -80,6 +82,11 @@ class StudyLayout:
             file = stem if seed is None else f"{stem}-seed{seed}"
             pages.append((f"{title}, seed {seed}" if many else title, f"{file}.html"))
         return pages
+
+    def site(self) -> Site:
+        """Return the pages of the report for their navigation."""
+        note = f"{self.profile.name} profile on {self.data}, pctlib {__version__}"
+        return Site("Human pose representations", tuple(self.pages()), note)
 
     def values(self, step: str, *, seed: int | str | None = None) -> str:
         """Return the notebook parameters of one run as JSON."""

@@ -9,7 +9,7 @@ from torch import Tensor
 from pctlib.data.crops import crop_affine, flip_keypoints, invert_affine, transform_points
 from pctlib.data.people import People
 from pctlib.profiles import AugmentationProfile, CropProfile
-from pctlib.skeletons import H36M
+from pctlib.skeletons import H36M, Skeleton
 
 
 @dataclass
@@ -39,9 +39,14 @@ class Poses:
         return self.keypoints.shape[-1]
 
     @property
+    def skeleton(self) -> Skeleton:
+        """The keypoint set of the poses."""
+        return H36M if self.num_dims == 3 else self.people.skeleton
+
+    @property
     def flip_permutation(self) -> tuple[int, ...]:
         """Left and right exchanged."""
-        return H36M.flip_permutation if self.num_dims == 3 else self.people.skeleton.flip_permutation
+        return self.skeleton.flip_permutation
 
     def to(self, device: torch.device) -> "Poses":
         """Return the same poses with their tensors on a device."""
@@ -94,9 +99,11 @@ def augment_poses(
         generator: CPU generator; draws depend on B alone.
     """
     B, device = len(indices), poses.keypoints.device
-    flip, angle, scale, shift_x, shift_y = torch.rand(5, B, generator=generator).to(device)
-    angle = augmentation.rotation_deg * (2 * angle - 1)
+    flip, angle, turned, scale, shift_x, shift_y, moved = torch.rand(7, B, generator=generator).to(device)
+    angle = augmentation.rotation_deg * (2 * angle - 1) * (turned < augmentation.rotation_probability)
     scale = 1 + augmentation.scale * (2 * scale - 1)
+    shift = augmentation.shift * (2 * torch.stack([shift_x, shift_y], dim=1) - 1)
+    shift = shift * (moved < augmentation.shift_probability).unsqueeze(1)
     keypoints, visible = poses.keypoints[indices], poses.visible[indices]
     permutation = list(poses.flip_permutation)
     if poses.num_dims == 3:
@@ -109,7 +116,7 @@ def augment_poses(
             padding=poses.crop.padding,
             rotation_deg=angle,
             scale=scale,
-            shift=augmentation.shift * (2 * torch.stack([shift_x, shift_y], dim=1) - 1),
+            shift=shift,
         )
         keypoints = transform_points(affine, keypoints)
         mirrored = flip_keypoints(keypoints, poses.flip_permutation, poses.crop.input_width)

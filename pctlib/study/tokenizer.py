@@ -1,10 +1,13 @@
 """Stage I of PCT: train the pose tokenizer."""
 
 import hashlib
+import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor, nn
 
@@ -19,6 +22,7 @@ from pctlib.models.tokenizer import PoseTokenizer, TokenizerOutput
 from pctlib.profiles import Profile, TokenizerProfile
 from pctlib.schedule import Step, TrainingSettings, mix_seed
 from pctlib.study.poses import Poses, augment_poses
+from pctlib.study.predictions import choose_people
 from pctlib.training import TrainingResult, train
 
 
@@ -132,7 +136,6 @@ def train_tokenizer(
     seed: int,
     out_dir: str | Path,
     settings: TrainingSettings | None = None,
-    device: str = "auto",
     progress: bool = True,
 ) -> TrainingResult:
     """Train the tokenizer of a profile and save it as `model.safetensors` and `model.json`.
@@ -144,7 +147,6 @@ def train_tokenizer(
         seed: of weights, order and draws.
         out_dir: folder of the run.
         settings: schedule; None for the profile's.
-        device: "auto", "cpu" or "cuda".
         progress: show a progress bar.
 
     Returns:
@@ -161,9 +163,55 @@ def train_tokenizer(
         initialise_codebook(model, train_poses, seed=seed)
     task = TokenizerTask(model, train_poses, val_poses=val_poses, profile=profile.tokenizer)
     settings = settings or profile.tokenizer.training
-    result = train(task, settings, out_dir=out_dir, seed=seed, device=device, progress=progress)
+    result = train(task, settings, out_dir=out_dir, seed=seed, device=profile.device, progress=progress)
     save_tokenizer(result.model, profile, out_dir)
     return result
+
+
+def compare_starts(
+    profile: Profile,
+    train_poses: Poses,
+    *,
+    val_poses: Poses,
+    seed: int,
+    out_dir: str | Path,
+    epochs: int = 8,
+    progress: bool = True,
+) -> dict[str, pd.DataFrame]:
+    """Train two tokenizers on one short schedule that differ only in how their codebooks start and live.
+
+    Args:
+        profile: of the study.
+        train_poses: poses to learn.
+        val_poses: poses to reconstruct after every epoch.
+        seed: of both.
+        out_dir: gets a folder for each.
+        epochs: of both; at most those of the profile.
+        progress: show progress bars.
+
+    Returns:
+        Histories: "published start" (random entries, never revived) and "data start" (k-means of the first
+        tokens, dead entries revived).
+    """
+    training = profile.tokenizer.training
+    settings = training.model_copy(update={"epochs": min(epochs, training.epochs), "evaluate_every": 1})
+    variants = {
+        "published start": {"data_initialisation": False, "revive_after": 0},
+        "data start": {"data_initialisation": True, "revive_after": profile.tokenizer.revive_after or 100},
+    }
+    histories = {}
+    for name, changes in variants.items():
+        variant = profile.model_copy(update={"tokenizer": profile.tokenizer.model_copy(update=changes)})
+        histories[name] = train_tokenizer(
+            variant,
+            train_poses,
+            val_poses=val_poses,
+            seed=seed,
+            out_dir=Path(out_dir) / name.replace(" ", "-"),
+            settings=settings,
+            progress=progress,
+        ).frame()
+    return histories
 
 
 @torch.no_grad()
@@ -232,6 +280,44 @@ def evaluate_tokenizer(model: PoseTokenizer, poses: Poses) -> dict[str, float]:
     if poses.num_dims == 3:
         return {"MPJPE mm": mpjpe(restored.cpu().numpy(), poses.keypoints.cpu().numpy())} | use
     return reconstruction_metrics(poses.people, poses.to_image(restored)) | use
+
+
+def summarise_reconstruction(model: PoseTokenizer, metrics: dict[str, float]) -> pd.DataFrame:
+    """Return the sizes of a tokenizer and what its reconstruction loses, one row a quantity."""
+    num_tokens, codebook_size = model.num_tokens, len(model.codebook.codebook)
+    rows = [
+        ("tokens M", num_tokens, ""),
+        ("codebook entries V", codebook_size, ""),
+        ("bits per pose, M log2 V", num_tokens * math.log2(codebook_size), "bit"),
+        ("reconstruction error", metrics.get("error px"), "image px"),
+        ("reconstruction error, MPJPE", metrics.get("MPJPE mm"), "mm"),
+        ("OKS-AP of the reconstruction", metrics.get("AP"), "0 to 1"),
+        ("PCK@0.2 of the reconstruction", metrics.get("PCK@0.2 all"), "0 to 1"),
+        ("codebook entries in use", metrics["codebook usage"], "share"),
+        ("codebook perplexity", metrics["codebook perplexity"], "entries"),
+    ]
+    kept = [row for row in rows if row[1] is not None]
+    return pd.DataFrame(kept, columns=["quantity", "value", "unit"])
+
+
+def reconstruction_examples(model: PoseTokenizer, poses: Poses, *, each: int = 4) -> dict[str, Any]:
+    """Return the arguments of `reconstruction_gallery`: poses of the least, median and largest errors."""
+    restored, _ = reconstruct(model, poses)
+    truth, _ = poses.crops()
+    truth, restored, visible = truth.cpu().numpy(), restored.cpu().numpy(), poses.visible.cpu().numpy()
+    labelled = visible > 0
+    distance = np.linalg.norm(truth - restored, axis=-1)
+    errors = np.where(labelled, distance, 0).sum(1) / labelled.sum(1).clip(1)
+    chosen = choose_people(errors, best=each, median=each, worst=each)
+    rows = [row for row, _ in chosen]
+    unit = "mm" if poses.num_dims == 3 else "px"
+    return {
+        "truth": truth[rows, :, :2],
+        "restored": restored[rows, :, :2],
+        "visible": visible[rows],
+        "titles": [f"{why}\n{errors[row]:.1f} {unit}" for row, why in chosen],
+        "skeleton": poses.skeleton,
+    }
 
 
 def fingerprint(*tensors: Tensor) -> str:

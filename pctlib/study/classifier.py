@@ -1,0 +1,225 @@
+"""Stage II of PCT: the token classifier on a frozen backbone, and its control, a heatmap head."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from pctlib.checkpointing import load_weights
+from pctlib.io import read_json, read_tensors
+from pctlib.models.backbones import Backbone
+from pctlib.models.estimator import PoseEstimator
+from pctlib.models.layers import MixerSize
+from pctlib.models.representations.pct import HeadSize, PCTClassifier
+from pctlib.models.tokenizer import PoseTokenizer
+from pctlib.profiles import Profile
+from pctlib.schedule import mix_seed
+from pctlib.skeletons import SKELETONS, Skeleton
+from pctlib.study.crops import Crops
+from pctlib.study.data import Splits
+from pctlib.study.estimators import EstimatorTask, Features, HeadTask, extract_features
+from pctlib.study.heatmap import build_backbone, build_heatmap, save_model
+from pctlib.study.tokenizer import build_tokenizer
+from pctlib.training import TrainingResult, train
+
+
+@dataclass
+class FrozenStage:
+    """A frozen backbone with what the heads on it are trained from.
+
+    Attributes:
+        backbone: frozen.
+        train_crops: people to learn from.
+        val_crops: people to measure on.
+        train_features: their features; None if they are computed at every step.
+        val_features: features of the people to measure on; None likewise.
+    """
+
+    backbone: Backbone
+    train_crops: Crops
+    val_crops: Crops
+    train_features: Features | None = None
+    val_features: Features | None = None
+
+
+def freeze_backbone(
+    profile: Profile,
+    splits: Splits,
+    backbone: Backbone,
+    *,
+    seed: int,
+    progress: bool = True,
+) -> FrozenStage:
+    """Freeze a backbone and, if the profile says so, compute its features once.
+
+    Args:
+        profile: how many augmented views are kept; 0: features are computed at every step.
+        splits: training and validation people with images.
+        backbone: trained on heatmaps.
+        seed: of the views.
+        progress: show progress bars.
+    """
+    backbone.requires_grad_(False).eval()
+    stage = FrozenStage(
+        backbone, Crops(splits.train, profile, training=True), Crops(splits.val, profile, training=False)
+    )
+    sizes = profile.classifier
+    if sizes.cached_views:
+        options = {"device": profile.torch_device, "progress": progress}
+        stage.train_features = extract_features(
+            backbone,
+            stage.train_crops,
+            views=sizes.cached_views,
+            augmentation=sizes.augmentation,
+            seed=seed,
+            **options,
+        )
+        stage.val_features = extract_features(backbone, stage.val_crops, **options)
+    return stage
+
+
+def build_classifier(
+    profile: Profile, backbone: Backbone, tokenizer: PoseTokenizer, skeleton: Skeleton
+) -> PCTClassifier:
+    """Return an untrained token classifier for a backbone and a trained tokenizer."""
+    sizes = profile.classifier
+    mixer = MixerSize(
+        dim=sizes.hidden_dim,
+        num_layers=sizes.mixer_layers,
+        token_hidden=sizes.token_mlp_dim,
+        channel_hidden=sizes.channel_mlp_dim,
+        dropout=sizes.dropout,
+    )
+    return PCTClassifier(
+        tokenizer,
+        backbone.channels[-1],
+        input_size=profile.crop.input_size,
+        flip_permutation=skeleton.flip_permutation,
+        feature_stride=backbone.strides[-1],
+        head=HeadSize(sizes.conv_channels, sizes.conv_blocks, sizes.dilation, mixer),
+        token_weight=sizes.token_loss_weight,
+        keypoint_weight=sizes.keypoint_loss_weight,
+        beta=profile.tokenizer.beta,
+    )
+
+
+def train_classifier(
+    profile: Profile,
+    stage: FrozenStage,
+    tokenizer: PoseTokenizer,
+    *,
+    seed: int,
+    out_dir: str | Path,
+    progress: bool = True,
+) -> TrainingResult:
+    """Train the token classifier and save backbone, head and tokenizer as one model.
+
+    Args:
+        profile: sizes, loss weights and schedule.
+        stage: the frozen backbone and its people.
+        tokenizer: trained; frozen here.
+        seed: of weights, order and draws.
+        out_dir: folder of the run.
+        progress: show a progress bar.
+
+    Returns:
+        The trained `PoseEstimator` and the history.
+
+    Raises:
+        ValueError: as `pctlib.training.train`, or if the tokenizer is of other keypoints.
+    """
+    skeleton = stage.train_crops.people.skeleton
+    torch.manual_seed(mix_seed(seed, 40))
+    head = build_classifier(profile, stage.backbone, tokenizer, skeleton)
+    result = _train_head(profile, stage, head, seed=seed, out_dir=out_dir, progress=progress)
+    save_model(result.model, profile, skeleton, out_dir)
+    return result
+
+
+def train_control(
+    profile: Profile,
+    stage: FrozenStage,
+    *,
+    seed: int,
+    out_dir: str | Path,
+    progress: bool = True,
+) -> TrainingResult:
+    """Train a new heatmap head exactly as the token classifier: same frozen features, same schedule.
+
+    Arguments and errors as in `train_classifier`.
+    """
+    skeleton = stage.train_crops.people.skeleton
+    torch.manual_seed(mix_seed(seed, 41))
+    head = build_heatmap(profile, stage.backbone, skeleton)
+    result = _train_head(profile, stage, head, seed=seed, out_dir=out_dir, progress=progress)
+    save_model(result.model, profile, skeleton, out_dir)
+    return result
+
+
+def _train_head(
+    profile: Profile,
+    stage: FrozenStage,
+    head: nn.Module,
+    *,
+    seed: int,
+    out_dir: str | Path,
+    progress: bool,
+) -> TrainingResult:
+    sizes = profile.classifier
+    identity = {"profile": sizes.model_dump(mode="json", exclude={"training"}), "head": type(head).__name__}
+    if stage.train_features is not None:
+        task = HeadTask(
+            head,
+            stage.train_features,
+            val_features=stage.val_features,
+            val_crops=stage.val_crops,
+            identity=identity,
+        )
+    else:
+        task = EstimatorTask(
+            FrozenBackbone(stage.backbone, head),
+            stage.train_crops,
+            val_crops=stage.val_crops,
+            augmentation=sizes.augmentation,
+            identity=identity,
+        )
+    result = train(task, sizes.training, out_dir=out_dir, seed=seed, device=profile.device, progress=progress)
+    if isinstance(result.model, PoseEstimator):
+        return result
+    device_of_head = next(result.model.parameters()).device
+    model = FrozenBackbone(stage.backbone.to(device_of_head), result.model).eval()
+    return TrainingResult(model, result.history, result.resumed_from)
+
+
+class FrozenBackbone(PoseEstimator):
+    """A pose estimator whose backbone takes no gradient and stays in eval mode."""
+
+    def __init__(self, backbone: nn.Module, representation: nn.Module) -> None:
+        super().__init__(backbone.requires_grad_(False), representation)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "FrozenBackbone":
+        """Set the mode of the representation; the backbone stays in eval mode."""
+        super().train(mode)
+        self.backbone.eval()
+        return self
+
+
+def load_classifier(out_dir: str | Path) -> PoseEstimator:
+    """Read what `train_classifier` saved, in eval mode on the CPU.
+
+    Raises:
+        FileNotFoundError: if the folder holds no trained model.
+        ValueError: if the weights do not fit.
+    """
+    out_dir = Path(out_dir)
+    description = read_json(out_dir / "model.json")
+    profile = Profile.model_validate(description["profile"])
+    skeleton = SKELETONS[description["skeleton"]]
+    backbone = build_backbone(profile)
+    tokenizer = build_tokenizer(profile, num_keypoints=skeleton.num_keypoints)
+    model = FrozenBackbone(backbone, build_classifier(profile, backbone, tokenizer, skeleton))
+    path = out_dir / "model.safetensors"
+    load_weights(model, read_tensors(path), path)
+    return model.eval()

@@ -1,0 +1,129 @@
+"""Crops of people as batches of network inputs, in an order that the caller decides."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from pctlib.data.augmentation import Augmentation, Inputs, make_inputs
+from pctlib.data.crops import invert_affine, transform_points
+from pctlib.data.patches import Patches, make_loader
+from pctlib.data.people import People
+from pctlib.models.estimator import PoseEstimator
+from pctlib.profiles import AugmentationProfile, Profile
+from pctlib.study.predictions import Predictions
+
+
+class Crops:
+    """The people of one split, cut out of their images.
+
+    Crops that fit the profile's cache are decoded once and kept; others are decoded by workers.
+
+    Args:
+        people: N people with images.
+        profile: input size, padding, cache and workers.
+        training: use the padding of training, and leave room for augmentation.
+    """
+
+    def __init__(self, people: People, profile: Profile, *, training: bool) -> None:
+        self.profile = profile
+        self.padding = profile.crop.padding if training else profile.crop.evaluation_padding
+        self.margin = 1.5 if training else 1.0
+        self.broken: list[tuple[Path, str]] = []
+        self.patches = self._readable(people)
+        self.people = self.patches.people
+
+    def __len__(self) -> int:
+        return len(self.people)
+
+    def _readable(self, people: People) -> Patches:
+        """Return the patches of people, cached if they fit; without those of broken images if so allowed."""
+        patches = self._patches(people)
+        limit = self.profile.cache_megabytes * 2**20
+        if len(people) * 3 * patches.patch_size**2 > limit:
+            if self.profile.skip_broken:
+                raise ValueError(
+                    f"skip_broken: {len(people)} crops do not fit cache_megabytes="
+                    f"{self.profile.cache_megabytes}; enlarge it, or mend the images that "
+                    "`python -m pctlib data check` lists"
+                )
+            return patches
+        cached = patches.cached(limit)
+        if not cached.broken:
+            return cached
+        self.broken = cached.broken
+        broken = {file for file, _ in cached.broken}
+        kept = people.select([row for row, file in enumerate(people.image_files) if file not in broken])
+        kept.excluded = people.excluded | {"unreadable image": len(people) - len(kept)}
+        return self._patches(kept).cached(limit)
+
+    def _patches(self, people: People) -> Patches:
+        return Patches(
+            people,
+            self.profile.crop.input_size,
+            padding=self.padding,
+            margin=self.margin,
+            skip_broken=self.profile.skip_broken,
+        )
+
+    def inputs(
+        self,
+        batches: Sequence[Tensor],
+        device: torch.device,
+        *,
+        augmentation: AugmentationProfile | None = None,
+        generators: Sequence[torch.Generator] = (),
+    ) -> Iterator[Inputs]:
+        """Yield the network inputs of each list of rows, on the device.
+
+        Args:
+            batches: rows of `people`, one tensor [B] a batch.
+            device: where cropping and augmentation run.
+            augmentation: random changes; None for none.
+            generators: one CPU generator a batch, if there is augmentation.
+        """
+        loader = make_loader(self.patches, [b.tolist() for b in batches], workers=self.profile.workers)
+        for number, batch in enumerate(loader):
+            yield make_inputs(
+                {name: value.to(device) for name, value in batch.items()},
+                self.profile.crop.input_size,
+                skeleton=self.people.skeleton,
+                augmentation=_augmentation(augmentation) if augmentation else None,
+                generator=generators[number] if augmentation else None,
+                padding=self.padding,
+            )
+
+    def in_order(self, device: torch.device, *, batch_size: int = 64) -> Iterator[Inputs]:
+        """Yield the inputs of all people, in order, without augmentation."""
+        yield from self.inputs(torch.arange(len(self)).split(batch_size), device)
+
+
+def _augmentation(profile: AugmentationProfile) -> Augmentation:
+    values = profile.model_dump()
+    values["scale"] = (1 - profile.scale, 1 + profile.scale)
+    return Augmentation(**values)
+
+
+@torch.inference_mode()
+def predict_people(model: PoseEstimator, crops: Crops, *, flip_test: bool = False) -> Predictions:
+    """Return the poses a model finds, in image pixels.
+
+    Args:
+        model: in eval mode.
+        crops: of N people.
+        flip_test: merge with the mirrored images.
+    """
+    device = next(model.parameters()).device
+    keypoints, scores = [], []
+    for inputs in crops.in_order(device):
+        found = model.predict(inputs.images, flip_test=flip_test)
+        keypoints.append(to_image(found.keypoints, inputs.affine))
+        scores.append(found.scores.float().cpu().numpy())
+    return Predictions(np.concatenate(keypoints), np.concatenate(scores))
+
+
+def to_image(keypoints: Tensor, affine: Tensor) -> np.ndarray:
+    """Return input keypoints [B, K, 2] in image pixels, given affines image -> input [B, 2, 3]."""
+    return transform_points(invert_affine(affine), keypoints.float()).cpu().numpy()

@@ -1,0 +1,371 @@
+"""The study's result: its runs side by side, and the index page that tells a reader what they say."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure as MatplotlibFigure
+
+from pctlib.data.people import People
+from pctlib.io import read_json
+from pctlib.reporting.index import Figure, Highlight, IndexPage, Section
+from pctlib.reporting.records import fill, read_history
+from pctlib.reporting.run_card import RunCard, load_run_card
+from pctlib.reporting.tables import Table, beside, mean_interval, published
+from pctlib.study.data import load_splits
+from pctlib.study.layout import StudyLayout
+from pctlib.study.pictures import gallery_rows, person_pictures
+from pctlib.study.predictions import (
+    Predictions,
+    choose_people,
+    judge,
+    load_predictions,
+    mean_pose_predictions,
+    person_errors,
+    results_frame,
+)
+from pctlib.visualization import curves, galleries
+
+# method -> folder of its predictions below the folder of the run, by step
+METHODS = {
+    "Heatmap": ("heatmap", "."),
+    "Heatmap control": ("classifier", "control"),
+    "PCT": ("classifier", "."),
+}
+FLOOR = "Mean pose"
+_TOLERANCE = 0.1
+
+ABSTRACT = """
+**Question.** How should a human pose be represented so that a network still gets it right when part of the
+body is hidden?
+
+**Method.** {people} people in {images} images ({source}) train each method, {val_people} others measure it,
+cropped by their ground-truth boxes to {height} x {width} pixels. *PCT* writes a pose as {tokens} tokens of a
+codebook of {entries} entries; the *heatmap control* is trained on the same frozen {backbone} features, for
+as many epochs.
+
+**Result.** The tokenizer gives poses back with an OKS-AP of {reconstruction_ap:.3f} and a mean error of
+{reconstruction_px:.2f} image pixels. Within 0.2 of the box, PCT finds {pct_seen:.1f} % of the seen and
+{pct_hidden:.1f} % of the hidden joints, the control {control_seen:.1f} % and {control_hidden:.1f} %, the mean
+pose {floor_seen:.1f} % and {floor_hidden:.1f} %.
+
+**Limits.** {limits}
+"""
+
+_WHAT_DIFFERS = (
+    "*Heatmap control* and *PCT* are heads on the same frozen features, trained on the same views for the "
+    "same epochs: they differ in the representation alone. *Heatmap* is the whole network that the backbone was "
+    "trained in. *Mean pose* ignores the image."
+)
+
+
+@dataclass
+class StudyResults:
+    """Everything the runs of a study left behind.
+
+    Attributes:
+        layout: of the study.
+        root: folder that the layout's paths are relative to.
+        people: validation people that every method was measured on.
+        metrics: method -> metrics of each seed.
+        predictions: method -> predictions of the first seed.
+        tokenizer: reconstruction metrics of each seed.
+        run_card: facts of all runs together.
+        train: the training people.
+    """
+
+    layout: StudyLayout
+    root: Path
+    people: People
+    metrics: dict[str, list[dict[str, float]]]
+    predictions: dict[str, Predictions]
+    tokenizer: list[dict[str, Any]]
+    run_card: RunCard
+    train: People
+    _chosen: list[tuple[int, str]] = field(default_factory=list)
+
+    @classmethod
+    def read(cls, layout: StudyLayout, root: Path) -> "StudyResults":
+        """Read the runs of a study.
+
+        Raises:
+            FileNotFoundError: if a run is missing.
+            ValueError: if a run was made on other people.
+        """
+        splits = load_splits(layout.data, layout.profile, data_root=layout.data_root, progress=False)
+        people = _measured_people(splits.val, root / layout.run_dir("heatmap", layout.profile.seeds[0]))
+        floor = mean_pose_predictions(splits.train, people, layout.profile.crop)
+        metrics = {FLOOR: [judge(people, floor)]}
+        first = {FLOOR: floor}
+        for method, (step, below) in METHODS.items():
+            runs = [
+                load_predictions(root / layout.run_dir(step, seed) / below / "predictions.npz", people)
+                for seed in layout.profile.seeds
+            ]
+            metrics[method] = [judge(people, run) for run in runs]
+            first[method] = runs[0]
+        tokenizer = [
+            read_json(root / layout.run_dir("tokenizer", seed) / "metrics.json")
+            for seed in layout.profile.seeds
+        ]
+        card = _joined_card(layout, root)
+        return cls(layout, root, people, metrics, first, tokenizer, card, splits.train)
+
+    def table(self) -> Table:
+        """Return the main table: measured metrics by method, means with intervals over the seeds."""
+        runs = [
+            results_frame({m: r[min(i, len(r) - 1)] for m, r in self.metrics.items()}) for i in self._seeds()
+        ]
+        frame = runs[0].copy()
+        for column in frame.columns[1:]:
+            frame[column] = [
+                mean_interval([run[column].iloc[row] for run in self._runs_of(method, runs)])
+                if np.isfinite(runs[0][column].iloc[row])
+                else np.nan
+                for row, method in enumerate(frame["method"])
+            ]
+        best = {c: "min" if c.startswith("error") else "max" for c in frame.columns[1:]}
+        many = len(self.layout.profile.seeds) > 1
+        spread = "mean and 95 % interval over the seeds " if many else "seed "
+        seeds = ", ".join(str(seed) for seed in self.layout.profile.seeds)
+        caption = (
+            f"**Main table.** Measured on {len(self.people)} validation people, {spread}{seeds}; flip test."
+        )
+        return Table(frame, caption, name="results", best=best, digits=1)
+
+    def visibility_figure(self) -> MatplotlibFigure:
+        """Show PCK@0.2 of seen and of hidden joints by method."""
+        return curves.bars(
+            self._visibility_frame(),
+            group="method",
+            series="joints",
+            value="PCK@0.2",
+            label="share of joints within 0.2 of the longer box side",
+        )
+
+    def gallery_figure(self) -> MatplotlibFigure:
+        """Show people of the least, median and largest mean errors with the poses of each method."""
+        shown = {name: p for name, p in self.predictions.items() if name != FLOOR}
+        if not self._chosen:
+            errors = np.mean([person_errors(self.people, p) for p in shown.values()], axis=0)
+            self._chosen = choose_people(errors)
+        rows = gallery_rows(self.people, self._chosen, shown)
+        return galleries.prediction_gallery(rows, skeleton=self.people.skeleton, tolerance=_TOLERANCE)
+
+    def published_table(self) -> Table:
+        """Return AP of the papers beside AP of this study."""
+        paper = published("coco_body_pct_table1")
+        paper = paper[paper.method.isin(["SimpleBaseline", "PCT"])]
+        paper = pd.DataFrame(
+            {
+                "method": [f"{r.method}, {r.backbone}, {r.input_size}" for r in paper.itertuples()],
+                "COCO val AP": paper.val_ap.to_numpy(),
+            }
+        )
+        crop, backbone = self.layout.profile.crop, self.layout.profile.heatmap.backbone
+        measured = pd.DataFrame(
+            [
+                {
+                    "method": f"{method}, {backbone}, {crop.input_height}x{crop.input_width}",
+                    f"{self.source} AP": 100 * values,
+                }
+                for method in METHODS
+                if np.isfinite(values := np.mean([m.get("AP", np.nan) for m in self.metrics[method]]))
+            ]
+        )
+        caption = (
+            "**Beside the papers.** Published: COCO val2017, detector boxes (Geng et al. 2023, table 1). "
+            f"Measured: {self.source}, ground-truth boxes, the {self.layout.profile.name} profile."
+        )
+        return Table(beside(paper, measured, on="method"), caption, name="published", digits=1)
+
+    @property
+    def source(self) -> str:
+        """Name of the data set."""
+        return "procedural people" if self.layout.data == "procedural" else self.layout.data.upper()
+
+    def summary(self) -> dict[str, Any]:
+        """Return the numbers that the index's prose takes, and all metrics by method and seed."""
+        profile = self.layout.profile
+        pct, control, floor = (self._percent(m) for m in ("PCT", "Heatmap control", FLOOR))
+        return {
+            "people": self.run_card.counts["training people"],
+            "images": self.run_card.counts["training images"],
+            "val_people": len(self.people),
+            "source": self.source,
+            "height": profile.crop.input_height,
+            "width": profile.crop.input_width,
+            "tokens": profile.tokenizer.num_tokens,
+            "entries": profile.tokenizer.codebook_size,
+            "backbone": profile.heatmap.backbone,
+            "reconstruction_ap": float(np.mean([t["AP"] for t in self.tokenizer])),
+            "reconstruction_px": float(np.mean([t["error px"] for t in self.tokenizer])),
+            "pct_seen": pct[0],
+            "pct_hidden": pct[1],
+            "control_seen": control[0],
+            "control_hidden": control[1],
+            "floor_seen": floor[0],
+            "floor_hidden": floor[1],
+            "limits": self._limits(),
+            "methods": self.metrics,
+        }
+
+    def index_page(self) -> IndexPage:
+        """Return the content of the report's index."""
+        numbers = self.summary()
+        return IndexPage(
+            title="Human pose representations",
+            lead="How should a human pose be represented so that a network still gets it right when part of "
+            "the body is hidden?",
+            abstract=fill(ABSTRACT, numbers),
+            highlights=(
+                Highlight(
+                    f"{numbers['reconstruction_ap']:.3f}", "OKS-AP of poses written as tokens and read back"
+                ),
+                Highlight(f"{numbers['pct_seen']:.1f} %", "of seen joints found by PCT (PCK@0.2)"),
+                Highlight(f"{numbers['pct_hidden']:.1f} %", "of hidden joints found by PCT (PCK@0.2)"),
+                Highlight(
+                    f"{numbers['control_hidden']:.1f} %", "of hidden joints found by the heatmap control"
+                ),
+            ),
+            sections=(
+                self._results_section(),
+                self._people_section(),
+                self._learning_section(),
+                self._steps(),
+            ),
+            run_card=self.run_card,
+        )
+
+    def _results_section(self) -> Section:
+        figure = Figure(
+            self.visibility_figure(),
+            "**Seen and hidden joints.** Share of joints within 0.2 of the longer box side, by method.",
+            "Bars of PCK at 0.2 by method, for seen and for hidden joints; the values are in the download.",
+            data=self._visibility_frame(),
+            name="visibility",
+        )
+        return Section(
+            "Results",
+            (
+                self.table(),
+                _WHAT_DIFFERS,
+                figure,
+                self.published_table(),
+            ),
+        )
+
+    def _people_section(self) -> Section:
+        gallery = Figure(
+            self.gallery_figure(),
+            "**Predictions.** The validation people with the least, median and largest mean error over the "
+            f"methods. Hidden joints found within {_TOLERANCE} of the longer box side are ringed green, "
+            "missed ones red.",
+            "Rows of people: the image, the annotated pose and the pose found by each method.",
+            name="gallery",
+        )
+        rows = range(0, min(180, len(self.people)), 10)
+        sheet = galleries.contact_sheet(
+            *person_pictures(self.people, rows, size=160).columns(), skeleton=self.people.skeleton, columns=6
+        )
+        contact = Figure(
+            sheet,
+            "**Contact sheet.** Every tenth of the first validation people; seen joints filled, hidden ones "
+            "hollow.",
+            "A grid of people with their annotated skeletons.",
+            name="contact_sheet",
+        )
+        return Section("People", (gallery, contact))
+
+    def _learning_section(self) -> Section:
+        seed = self.layout.profile.seeds[0]
+        blocks = []
+        for title, step, below, wanted in (
+            ("Tokenizer", "tokenizer", ".", ["val_error px", "val_AP"]),
+            ("Heatmap backbone", "heatmap", ".", ["val_PCK@0.2 seen", "val_PCK@0.2 hidden"]),
+            ("Token classifier", "classifier", ".", ["val_PCK@0.2 seen", "val_PCK@0.2 hidden"]),
+        ):
+            history = read_history(self.root / self.layout.run_dir(step, seed) / below / "history.jsonl")
+            metrics = [name for name in wanted if name in history.columns]
+            blocks.append(
+                Figure(
+                    curves.learning_curves(history, metrics=metrics),
+                    f"**{title}.** Training loss and validation metrics by epoch, seed {seed}.",
+                    f"Curves of {', '.join(['the training loss', *metrics])} by epoch; see the download.",
+                    data=history,
+                    name=f"learning_{step}",
+                )
+            )
+        return Section("Learning curves", tuple(blocks))
+
+    def _steps(self) -> Section:
+        links = "\n".join(f"- [{title}]({file})" for title, file in self.layout.pages()[1:])
+        return Section(
+            "Every step", (f"Each step is a notebook; its page shows code, figures and run card.\n\n{links}",)
+        )
+
+    def _visibility_frame(self) -> pd.DataFrame:
+        rows = [
+            {
+                "method": method,
+                "joints": kind,
+                "PCK@0.2": float(np.mean([m[f"PCK@0.2 {kind}"] for m in runs])),
+            }
+            for method, runs in self.metrics.items()
+            for kind in ("seen", "hidden")
+        ]
+        return pd.DataFrame(rows).dropna()
+
+    def _percent(self, method: str) -> tuple[float, float]:
+        return tuple(
+            100 * float(np.mean([m[f"PCK@0.2 {kind}"] for m in self.metrics[method]]))
+            for kind in ("seen", "hidden")
+        )
+
+    def _seeds(self) -> range:
+        return range(len(self.layout.profile.seeds))
+
+    def _runs_of(self, method: str, runs: list[pd.DataFrame]) -> list[pd.DataFrame]:
+        return runs[: len(self.metrics[method])]
+
+    def _limits(self) -> str:
+        profile = self.layout.profile
+        seeds = len(profile.seeds)
+        runs = "one seed, so no interval" if seeds == 1 else f"{seeds} seeds"
+        where = (
+            "Procedural people are not photographs"
+            if self.layout.data == "procedural"
+            else f"{self.run_card.counts['training people']} people are few"
+        )
+        return (
+            f"This is the {profile.name} profile ({profile.description.rstrip('.')}), with {runs}. {where}; "
+            "the numbers compare methods with each other and are not benchmark scores."
+        )
+
+
+def _measured_people(val: People, run: Path) -> People:
+    """Return the validation people that could be measured: those whose image could be read."""
+    with np.load(run / "predictions.npz", allow_pickle=False) as archive:
+        return val.select(np.isin(val.annotation_ids, archive["annotation_ids"]))
+
+
+def _joined_card(layout: StudyLayout, root: Path) -> RunCard:
+    """Return one card for all runs: facts of the last one, wall times by step and seed."""
+    cards = {
+        (step, seed): load_run_card(root / layout.run_dir(step, seed) / "run_card.json")
+        for step, seed in layout.runs()
+    }
+    *_, last = cards.values()
+    many = len(layout.profile.seeds) > 1
+    last.wall_times = {
+        f"{step}{f', seed {seed}' if many and seed is not None else ''}: {what}": seconds
+        for (step, seed), card in cards.items()
+        for what, seconds in card.wall_times.items()
+    }
+    last.seed = layout.profile.seeds[0] if not many else ", ".join(map(str, layout.profile.seeds))
+    first = cards[("data", None)]
+    last.started = first.started
+    last.counts = first.counts | last.counts
+    return last
