@@ -229,7 +229,7 @@ class BodyModel(nn.Module):
         shift = joints - (rotation @ rest_joints[..., None])[..., 0]  # [B, 55, 3]
         transforms = torch.cat([rotation, shift[..., None]], -1).flatten(2)  # [B, 55, 12]
         blended = (self.weights @ transforms).unflatten(2, (3, 4))  # [B, V, 3, 4]
-        vertices = (blended[..., :3] * shaped[..., None, :]).sum(-1) + blended[..., 3]
+        vertices = (blended[..., :3] @ shaped[..., None])[..., 0] + blended[..., 3]
         return vertices, joints
 
     def _output(self, vertices: Tensor, joints: Tensor, rotations: Tensor) -> BodyOutput:

@@ -192,8 +192,8 @@ ACTIVITIES: dict[str, Activity] = {
     ),
     "lunging": Activity(
         {
-            **{"left_hip_flexion": (72, 12), "left_knee_flexion": (74, 14), "right_hip_flexion": (-14, 5)},
-            **{"right_knee_flexion": (22, 12), "right_foot_extension": (30, 10), "spine_flexion": (2, 4)},
+            **{"left_hip_flexion": (60, 8), "left_knee_flexion": (55, 8), "right_hip_flexion": (-18, 2)},
+            **{"right_knee_flexion": (40, 8), "right_foot_extension": (30, 10), "spine_flexion": (2, 4)},
         },
         ("akimbo", "sideways", "forward", "up", "guard"),
         weight=0.8,
@@ -326,7 +326,7 @@ def draw_pose(rng: np.random.Generator, *, activity: str | None = None) -> Pose:
     angles = clamp(means + spreads * _correlated_noise(rng))
     if rng.random() < 0.5:
         angles = mirror_angles(angles)
-    sway = rng.normal(size=2) * (3.0 if kind.support == "feet" else 6.0)
+    sway = rng.normal(size=2) * (6.0 if activity.startswith("lying") else 3.0)
     tilt = (kind.tilt[0] + sway[0], kind.tilt[1] * rng.choice((-1, 1)) + sway[1])
     return Pose(activity, angles, tilt, kind.support, kind.lift * rng.random(), kind.seat)
 

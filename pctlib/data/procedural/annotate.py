@@ -111,7 +111,7 @@ def annotate(
     return keypoints, visible, joints.astype(np.float32)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _seen(points, tolerances, owner, depth_buffer, owner_buffer):
     H, W = depth_buffer.shape
     seen = np.zeros(len(points), np.int64)

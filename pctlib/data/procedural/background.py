@@ -81,36 +81,26 @@ def _draw_light(rng: np.random.Generator, camera: Camera) -> Array:
     return np.array([*direction, *values], np.float32)
 
 
-def render_place(place: Place, camera: Camera, shadow: Array) -> Array:
+def render_place(place: Place, camera: Camera, shadow: Array, face_numbers: Array) -> Array:
     """Return the picture of an empty place, [H, W, 3] float32 linear light.
 
     Args:
         place: what is there.
         camera: who sees it.
-        shadow: [H, W] float32, share of the light that people take from the floor.
+        shadow: [H / 2, W / 2] float32, share of the light that people take from the floor.
+        face_numbers: [2H, 2W] int32; pixels none of whose four cells is -1 stay black, as they are covered.
     """
     x, y = camera.principal_point
     to_world = camera.rotation.T
     across, down = to_world[:, 0] / camera.focal, to_world[:, 1] / camera.focal
     corner = to_world[:, 2] - x * across - y * down
-    H, W = camera.image_size
-    out = np.empty((H, W, 3), np.float32)
-    _cast(
-        place.kind,
-        place.colors,
-        place.numbers,
-        place.seed,
-        camera.position,
-        corner,
-        across,
-        down,
-        shadow,
-        out,
-    )
-    return out * np.float32(0.35 + 0.75 * (place.light[3] + place.light[4]) * 0.6)
+    out = np.zeros((*camera.image_size, 3), np.float32)
+    rays = np.stack([camera.position, corner, across, down])
+    _cast(place.kind, place.colors, place.numbers, place.seed, rays, shadow, face_numbers, out)
+    return out * np.float32(0.35 + 0.45 * (place.light[3] + place.light[4]))
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _pattern(kind, scale, u, v, seed):
     """Return a share 0..1 of the second colour: mottled, tiles, planks, stripes or checks."""
     i, j = int(np.floor(u / scale)), int(np.floor(v / scale))
@@ -130,7 +120,7 @@ def _pattern(kind, scale, u, v, seed):
     return 0.85 * ((i + j) % 2) + 0.1 * fine
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _sky(colors, seed, dx, dy, dz, out):
     """Paint sky with clouds above a line of houses or trees."""
     azimuth = np.arctan2(dx, dz)
@@ -157,7 +147,7 @@ def _sky(colors, seed, dx, dy, dz, out):
         out[k] = blue + cloud * (0.9 - blue)
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _wall(colors, numbers, seed, along, height, face, out):
     """Paint a wall with skirting board, pictures, windows or doors."""
     share = _pattern(int(numbers[2]), numbers[3], along, height, seed + face)
@@ -176,55 +166,48 @@ def _wall(colors, numbers, seed, along, height, face, out):
         out[k] = shade * (colors[first, k] + share * (colors[second, k] - colors[first, k]))
 
 
-@numba.njit(cache=True)
-def _cast(kind, colors, numbers, seed, eye, corner, across, down, shadow, out):
-    """Cast a ray through each pixel."""
+@numba.njit(cache=True, error_model="numpy")
+def _cast(kind, colors, numbers, seed, rays, shadow, face_numbers, out):
+    """Cast a ray through each pixel; `rays` [4, 3]: eye, direction at pixel (0, 0), its steps in x and y."""
     H, W, _ = out.shape
+    ex, ey, ez = rays[0]
     color = np.zeros(3)
+    pattern = int(numbers[0]) if kind == ROOM or seed % 4 == 0 else 0
     for y in range(H):
         for x in range(W):
-            dx = corner[0] + x * across[0] + y * down[0]
-            dy = corner[1] + x * across[1] + y * down[1]
-            dz = corner[2] + x * across[2] + y * down[2]
-            ground = -eye[1] / dy if dy < -1e-6 else 1e9
-            tx = (
-                (numbers[4] - eye[0]) / dx
-                if dx > 1e-9
-                else ((-numbers[5] - eye[0]) / dx if dx < -1e-9 else 1e9)
-            )
-            tz = (
-                (numbers[6] - eye[2]) / dz
-                if dz > 1e-9
-                else ((-numbers[7] - eye[2]) / dz if dz < -1e-9 else 1e9)
-            )
-            wall = min(tx, tz) if kind == ROOM else 1e9
-            if ground < wall and ground < 1e3 and kind != STUDIO:
-                gx, gz = eye[0] + ground * dx, eye[2] + ground * dz
-                share = _pattern(
-                    int(numbers[0]) if kind == ROOM or seed % 4 == 0 else 0, numbers[1], gx, gz, seed
-                )
+            above = min(face_numbers[2 * y, 2 * x], face_numbers[2 * y, 2 * x + 1])
+            if min(above, min(face_numbers[2 * y + 1, 2 * x], face_numbers[2 * y + 1, 2 * x + 1])) >= 0:
+                continue
+            dx = rays[1, 0] + x * rays[2, 0] + y * rays[3, 0]
+            dy = rays[1, 1] + x * rays[2, 1] + y * rays[3, 1]
+            dz = rays[1, 2] + x * rays[2, 2] + y * rays[3, 2]
+            dark = shadow[y // 2, x // 2]
+            ground = -ey / dy if dy < -1e-6 else 1e9
+            tx = ((numbers[4] if dx > 0 else -numbers[5]) - ex) / dx if abs(dx) > 1e-9 else 1e9
+            tz = ((numbers[6] if dz > 0 else -numbers[7]) - ez) / dz if abs(dz) > 1e-9 else 1e9
+            wall = min(tx, tz) if kind == ROOM else 1e3
+            if ground < wall and kind != STUDIO:
+                share = _pattern(pattern, numbers[1], ex + ground * dx, ez + ground * dz, seed)
                 fade = np.exp(-ground / 25.0) if kind == OUTDOOR else 1.0
-                dim = (1 - 0.6 * shadow[y, x]) * fade
+                dim, haze = (1 - 0.6 * dark) * fade, (1 - fade) * 0.5
                 for k in range(3):
                     floor = colors[0, k] + share * (colors[1, k] - colors[0, k])
-                    out[y, x, k] = dim * floor + (1 - fade) * 0.5 * (colors[0, k] + colors[5, k])
+                    out[y, x, k] = dim * floor + haze * (colors[0, k] + colors[5, k])
                 continue
             if kind == ROOM:
-                height = eye[1] + wall * dy
-                along = eye[2] + tx * dz if tx < tz else eye[0] + tz * dx
+                along = ez + tx * dz if tx < tz else ex + tz * dx
                 face = (0 if dx > 0 else 1) if tx < tz else (2 if dz > 0 else 3)
-                _wall(colors, numbers, seed, along, height, face, color)
+                _wall(colors, numbers, seed, along, ey + wall * dy, face, color)
             elif kind == OUTDOOR:
                 _sky(colors, seed, dx, dy, dz, color)
             else:
                 _studio(colors, numbers, seed, x / W, y / H, color)
-                if ground < 1e3:
-                    color *= 1 - 0.4 * shadow[y, x]
+                color *= 1 - 0.4 * dark
             for k in range(3):
                 out[y, x, k] = color[k]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _studio(colors, numbers, seed, u, v, out):
     """Paint a blurred backdrop: a gradient with large soft and small hard shapes, in picture coordinates."""
     share = 0.7 * value_noise(3 * u / numbers[3], 3 * v / numbers[3], seed) + 0.3 * v

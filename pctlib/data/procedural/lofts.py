@@ -98,7 +98,7 @@ def chain_weights(
     return weights
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def vertex_normals(vertices, faces):
     """Return unit normals [V, 3] of a mesh, the area-weighted mean of the faces [F, 3] around each vertex."""
     normals = np.zeros_like(vertices)

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, error_model="numpy", inline="always")
 def cell_value(i, j, seed):
     """Return a fixed pseudo-random number in 0..1 for the cell (i, j)."""
     h = (i * 374761393 + j * 668265263 + seed * 2147483647) & 0xFFFFFFFF
@@ -12,7 +12,7 @@ def cell_value(i, j, seed):
     return ((h ^ (h >> 16)) & 0xFFFF) / 65535.0
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def value_noise(x, y, seed):
     """Return smooth noise in 0..1 at (x, y), of unit cell size."""
     i, j = int(np.floor(x)), int(np.floor(y))

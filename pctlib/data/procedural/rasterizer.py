@@ -12,12 +12,12 @@ import numpy as np
 Array = np.ndarray
 
 
-@numba.njit(cache=True, inline="always")
+@numba.njit(cache=True, error_model="numpy", inline="always")
 def _corner(points, i):
     return points[i, 0], points[i, 1], points[i, 2]
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def rasterize(points, faces, first_face, inverse_depth, face_numbers):
     """Draw faces [F, 3] of points [V, 3] into two buffers [H, W], the nearest in front.
 
@@ -55,29 +55,49 @@ def rasterize(points, faces, first_face, inverse_depth, face_numbers):
                 wc += uc
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def merge(near, faces, inverse_depth, face_numbers):
-    """Add one picture to another by depth; return the number of cells it covers by itself.
+    """Add one picture to another by depth.
 
     Args:
         near: [H, W] inverse depth of the picture to be added.
         faces: [H, W] its face numbers.
         inverse_depth: [H, W] of the scene, changed.
         face_numbers: [H, W] of the scene, changed.
+
+    Returns:
+        [5] int64: the cells it covers by itself, and the first and last column and the first and last row of
+        these.
     """
     H, W = near.shape
-    covered = 0
+    extent = np.array([0, W, -1, H, -1])
     for y in range(H):
         for x in range(W):
             if near[y, x] > 0:
-                covered += 1
+                extent[0] += 1
+                extent[1], extent[2] = min(extent[1], x), max(extent[2], x)
+                extent[3], extent[4] = min(extent[3], y), max(extent[4], y)
                 if near[y, x] > inverse_depth[y, x]:
                     inverse_depth[y, x] = near[y, x]
                     face_numbers[y, x] = faces[y, x]
-    return covered
+    return extent
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
+def owners_of(face_numbers, owners, count):
+    """Return whose face each cell shows, [H, W] int16 (-1 nobody's), and the cells [count] of each owner."""
+    H, W = face_numbers.shape
+    buffer, cells = np.full((H, W), -1, np.int16), np.zeros(count, np.int64)
+    for y in range(H):
+        for x in range(W):
+            if face_numbers[y, x] >= 0:
+                owner = owners[face_numbers[y, x]]
+                buffer[y, x] = owner
+                cells[owner] += 1
+    return buffer, cells
+
+
+@numba.njit(cache=True, error_model="numpy")
 def barycentric(points, faces, face, x, y):
     """Return the perspective-correct weights of the three corners of a face at the cell (x, y)."""
     ax, ay, aw = _corner(points, faces[face, 0])

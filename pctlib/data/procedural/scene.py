@@ -14,7 +14,7 @@ from pctlib.data.procedural.camera import Camera, draw_camera
 from pctlib.data.procedural.mesh import SUPERSAMPLE, Mesh, box_mesh, person_mesh, silhouette
 from pctlib.data.procedural.occluders import Occlusion, draw_object, person_offset
 from pctlib.data.procedural.people import Person, draw_person
-from pctlib.data.procedural.rasterizer import merge, rasterize
+from pctlib.data.procedural.rasterizer import merge, owners_of, rasterize
 from pctlib.data.procedural.shading import ROW_LENGTH, shade
 from pctlib.data.procedural.surface import Surface
 
@@ -201,76 +201,67 @@ def _render(rng, scene: _Scene, surface: Surface, occlusion: Occlusion) -> Sampl
     """Draw a scene and read the truth off its buffers."""
     camera = scene.camera
     size = tuple(SUPERSAMPLE * n for n in camera.image_size)
-    meshes = [person_mesh(person, camera, surface) for person in scene.people] + list(scene.things)
-    number_of_people = len(scene.people)
+    people = [person_mesh(person, camera, surface) for person in scene.people]
     depth, numbers = np.zeros(size, np.float32), np.full(size, -1, np.int32)
-    masks = []
-    first = 0
-    for i, mesh in enumerate(meshes):
-        if i < number_of_people:
-            own, own_numbers = np.zeros(size, np.float32), np.full(size, -1, np.int32)
-            rasterize(mesh.points(), mesh.faces, first, own, own_numbers)
-            merge(own, own_numbers, depth, numbers)
-            masks.append(own > 0)
-        else:
-            rasterize(mesh.points(), mesh.faces, first, depth, numbers)
+    extents, body, first = [], None, 0
+    for mesh in people:
+        own, own_numbers = np.zeros(size, np.float32), np.empty(size, np.int32)
+        rasterize(mesh.points(), mesh.faces, first, own, own_numbers)
+        extents.append(merge(own, own_numbers, depth, numbers))
+        body = own if body is None else body  # the main person's
         first += len(mesh.faces)
+    things = list(scene.things)
     if occlusion.kind == "object" and occlusion.level > 0:
-        body = np.argwhere(masks[0])[:, ::-1] / SUPERSAMPLE - 0.25
-        near = 0.9 * float(meshes[0].pixels[:, 2].min())
-        meshes.append(
-            draw_object(rng["object"], body, level=occlusion.level, depth=near, to_world=camera.rotation.T)
-        )
-        rasterize(meshes[-1].points(), meshes[-1].faces, first, depth, numbers)
+        cells = np.argwhere(body > 0)[:, ::-1] / SUPERSAMPLE - 0.25
+        near = 0.9 * float(people[0].pixels[:, 2].min())
+        level, to_world = occlusion.level, camera.rotation.T
+        things.append(draw_object(rng["object"], cells, level=level, depth=near, to_world=to_world))
+    for mesh in things:
+        rasterize(mesh.points(), mesh.faces, first, depth, numbers)
+        first += len(mesh.faces)
+    meshes = people + things
     owners = np.repeat(np.arange(len(meshes), dtype=np.int16), [len(mesh.faces) for mesh in meshes])
-    owner_buffer = np.where(numbers >= 0, owners[numbers], np.int16(-1))
-    image = _paint(rng, scene, meshes, owners, numbers)
-    people = _truth(scene, meshes, surface, masks, depth, owner_buffer)
-    return Sample(image, people, camera, occlusion)
+    owner_buffer, shown = owners_of(numbers, owners, len(meshes))
+    image = _paint(rng, scene, meshes, numbers)
+    return Sample(
+        image, _truth(scene, people, surface, extents, shown, depth, owner_buffer), camera, occlusion
+    )
 
 
-def _paint(rng, scene: _Scene, meshes: list[Mesh], owners: Array, numbers: Array) -> Array:
+def _paint(rng, scene: _Scene, meshes: list[Mesh], numbers: Array) -> Array:
     """Return the picture [H, W, 3] uint8: place, shadows, people and things, then the sensor."""
     place = draw_place(rng["place"], scene.camera)
-    picture = render_place(place, scene.camera, _shadow(scene, meshes[0].faces, place.light))
-    starts = np.cumsum([0, *(len(mesh.pixels) for mesh in meshes)])
-    view = -scene.camera.rotation[2].astype(np.float32)
-    shade(
-        numbers,
-        np.concatenate([mesh.points() for mesh in meshes]),
-        np.concatenate([mesh.faces + start for mesh, start in zip(meshes, starts, strict=False)]).astype(
-            np.int32
-        ),
-        np.concatenate([mesh.normals for mesh in meshes]),
-        np.concatenate([mesh.places for mesh in meshes]),
-        np.concatenate([mesh.regions for mesh in meshes]),
-        owners,
-        np.stack([mesh.row for mesh in meshes]),
-        place.light,
-        picture,
-        view,
-    )
+    picture = render_place(place, scene.camera, _shadow(scene, meshes[0].faces, place.light), numbers)
+    vertices = [np.concatenate([mesh.points(), mesh.normals, mesh.places], 1) for mesh in meshes]
+    faces, start = [], 0
+    for owner, mesh in enumerate(meshes):
+        table = np.empty((len(mesh.faces), 5), np.int32)
+        table[:, :3], table[:, 3], table[:, 4] = mesh.faces + start, mesh.regions, owner
+        faces.append(table)
+        start += len(mesh.pixels)
+    rows = np.stack([mesh.row for mesh in meshes])
+    light = np.concatenate([place.light, -scene.camera.rotation[2]]).astype(np.float32)
+    shade(numbers, np.concatenate(vertices), np.concatenate(faces), rows, light, picture)
     return _sensor(rng["sensor"], picture)
 
 
 def _shadow(scene: _Scene, faces: Array, light: Array) -> Array:
-    """Return how much of the light people take from each pixel of the floor, [H, W] 0..1, with soft edges."""
-    H, W = scene.camera.image_size
-    shadow = np.zeros((H, W), np.float32)
-    numbers = np.empty((H, W), np.int32)
+    """Return how much of the light people take from the floor, [H / 2, W / 2] 0..1, with soft edges."""
+    H, W = (n // 2 for n in scene.camera.image_size)
+    shadow, numbers = np.zeros((H, W), np.float32), np.empty((H, W), np.int32)
     slope = light[[0, 2]] / max(light[1], 0.25)
     for person in scene.people:
         flat = person.vertices.copy()
         flat[:, [0, 2]] -= flat[:, 1:2] * slope
         flat[:, 1] = 0
         points = scene.camera.project(flat).astype(np.float32)
+        points[:, :2] = points[:, :2] / 2 - 0.25
         points[:, 2] = np.where(points[:, 2] > 0.05, 1 / np.maximum(points[:, 2], 0.05), 0)
-        rasterize(points, faces, 0, shadow, numbers)
-        rasterize(points, faces[:, ::-1], 0, shadow, numbers)
-    return _blurred((shadow > 0).astype(np.float32), max(1, W // 85)) * light[3] / (light[3] + light[4])
+        rasterize(points, faces, 0, shadow, numbers)  # what faces the light covers the whole shadow
+    return _blurred((shadow > 0).astype(np.float32), max(1, W // 64)) * light[3] / (light[3] + light[4])
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _blurred(values, radius):
     """Return the mean over (2 radius + 1)^2 pixels, the border repeated."""
     H, W = values.shape
@@ -300,7 +291,7 @@ def _sensor(rng: np.random.Generator, picture: Array) -> Array:
     )
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, error_model="numpy")
 def _develop(picture, gain, blur, noise, seed):
     H, W, _ = picture.shape
     out = np.empty((H, W, 3), np.uint8)
@@ -324,16 +315,13 @@ def _develop(picture, gain, blur, noise, seed):
     return out
 
 
-def _truth(
-    scene: _Scene, meshes, surface: Surface, masks, depth: Array, owners: Array
-) -> list[PersonAnnotation]:
+def _truth(scene: _Scene, meshes, surface, extents, shown, depth, owners) -> list[PersonAnnotation]:
     """Return the annotations of the main person and of everyone else who is large and not all hidden."""
     H, W = scene.camera.image_size
     found = []
-    for i, (person, mask) in enumerate(zip(scene.people, masks, strict=True)):
-        area = int(mask.sum())
-        hidden = 1 - int((owners == i).sum()) / max(area, 1)
-        area /= SUPERSAMPLE**2
+    for i, (person, extent) in enumerate(zip(scene.people, extents, strict=True)):
+        area = float(extent[0]) / SUPERSAMPLE**2
+        hidden = 1 - int(shown[i]) / max(int(extent[0]), 1)
         if i > 0 and (area < _MIN_AREA * H * W or hidden > 0.9):
             continue
         keypoints, visible, joints = annotate(
@@ -348,7 +336,7 @@ def _truth(
             PersonAnnotation(
                 keypoints_image=keypoints,
                 visible=visible,
-                box_xywh=_box(mask),
+                box_xywh=_box(extent),
                 area=area,
                 joints_3d=joints,
                 occlusion=hidden,
@@ -360,14 +348,13 @@ def _truth(
     return found
 
 
-def _box(mask: Array) -> Array:
-    """Return the box (x, y, width, height) in pixels around the cells of a supersampled mask."""
-    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
-    if not len(rows):
+def _box(extent: Array) -> Array:
+    """Return the box (x, y, width, height) in pixels around what `merge` found."""
+    cells, left, right, top, bottom = extent
+    if not cells:
         return np.zeros(4, np.float32)
-    low = np.array([columns[0], rows[0]])
-    size = np.array([columns[-1], rows[-1]]) + 1 - low
-    return np.concatenate([low / SUPERSAMPLE - 0.5, size / SUPERSAMPLE]).astype(np.float32)
+    size = (right + 1 - left, bottom + 1 - top)
+    return np.array([left / 2 - 0.5, top / 2 - 0.5, size[0] / 2, size[1] / 2], np.float32)
 
 
 def _outside(mesh: Mesh, area: float, image_size: tuple[int, int]) -> float:

@@ -11,6 +11,7 @@ from pctlib.data.procedural.rasterizer import barycentric
 from pctlib.data.procedural.surface import ARM, EYE_WHITE, FOOT, HEAD, LEG, TORSO
 
 Array = np.ndarray
+_compiled = numba.njit(cache=True, error_model="numpy")
 OBJECT = 10  # region of things that are not bodies
 
 # Where each field of an outfit stands in its row of numbers; colours take three places.
@@ -23,7 +24,7 @@ _BEARD, _GLASSES, _CAP = range(33, 36)
 ROW_LENGTH = 2 * _COLORS + len(_FIELDS)
 
 
-@numba.njit(cache=True, inline="always")
+@_compiled
 def _patterned(row, first, second, pattern, across, x, y, z):
     """Return the colour of cloth; `across` is the coordinate that stripes divide."""
     scale = row[_SCALE]
@@ -42,7 +43,7 @@ def _patterned(row, first, second, pattern, across, x, y, z):
     return row[at], row[at + 1], row[at + 2]
 
 
-@numba.njit(cache=True)
+@_compiled
 def _head_color(row, x, y, z):
     """Return the colour of the head at a place of the embedded body."""
     side = abs(x)
@@ -72,7 +73,7 @@ def _head_color(row, x, y, z):
     return r, g, b
 
 
-@numba.njit(cache=True)
+@_compiled
 def _body_color(region, row, x, y, z):
     """Return the albedo of a body at a place (metres) of the embedded body in T pose."""
     side = abs(x)
@@ -107,7 +108,7 @@ def _body_color(region, row, x, y, z):
     return _patterned(row, _TROUSERS, _TROUSERS_SECOND, row[_TROUSERS_PATTERN], y, x, y, z)
 
 
-@numba.njit(cache=True)
+@_compiled
 def _object_color(row, x, y, z):
     """Return the albedo of a thing: colours at 0, 3, pattern at 6 (plain, planks, checks, mottled)."""
     pattern, scale, seed = int(row[6]), row[7], int(row[8])
@@ -126,107 +127,73 @@ def _object_color(row, x, y, z):
     )
 
 
-@numba.njit(cache=True)
-def shade(face_numbers, points, faces, normals, places, regions, owners, rows, light, background, view):
+@_compiled
+def shade(face_numbers, vertices, faces, rows, light, picture):
     """Colour a supersampled picture and average it over each pixel.
 
     Args:
         face_numbers: [2H, 2W] int32, -1 is background.
-        points: [V, 3] float32 as rasterised.
-        faces: [F, 3] int32.
-        normals: [V, 3] float32, world.
-        places: [V, 3] float32, where the colour is looked up.
-        regions: [F] int32, region of the body or OBJECT.
-        owners: [F] int32, row of `rows`.
+        vertices: [V, 9] float32: x, y, inverse depth as rasterised; normal, world; place, where the colour is
+            looked up.
+        faces: [F, 5] int32: three vertices, region of the body or OBJECT, row of `rows`.
         rows: [n, ROW_LENGTH] float32.
-        light: [7] float32: direction to the light, its strength, ambient strength, warmth, rim strength.
-        background: [H, W, 3] float32, linear light, changed into the picture.
-        view: [3] float32, world direction towards the camera.
+        light: [10] float32: direction to the light, its strength, ambient strength, warmth, rim strength,
+            direction to the camera; directions in the world.
+        picture: [H, W, 3] float32, linear light: the background, changed into the picture.
     """
-    H, W, _ = background.shape
+    H, W, _ = picture.shape
     color = np.zeros(3, np.float32)
     for y in range(H):
         for x in range(W):
-            hits = 0
-            color[:] = 0
+            hits, cells = 0, 4
             first = face_numbers[2 * y, 2 * x]
-            if first >= 0 and _uniform(face_numbers, first, owners, regions, x, y):
-                # inside a region one look-up in the middle of the pixel is enough
-                _shade_cell(
-                    first,
-                    2 * x + 0.5,
-                    2 * y + 0.5,
-                    points,
-                    faces,
-                    normals,
-                    places,
-                    regions,
-                    owners,
-                    rows,
-                    light,
-                    view,
-                    color,
-                )
-                color *= 4
-                hits = 4
-            else:
-                for s in range(4):
-                    u, v = 2 * x + s % 2, 2 * y + s // 2
-                    face = face_numbers[v, u]
-                    if face >= 0:
-                        hits += 1
-                        _shade_cell(
-                            face,
-                            u,
-                            v,
-                            points,
-                            faces,
-                            normals,
-                            places,
-                            regions,
-                            owners,
-                            rows,
-                            light,
-                            view,
-                            color,
-                        )
-            if hits > 0:
-                for k in range(3):
-                    background[y, x, k] = background[y, x, k] * (1 - 0.25 * hits) + 0.25 * color[k]
+            if first >= 0 and _uniform(face_numbers, first, faces, x, y):
+                cells = 1  # inside a region one look-up in the middle of the pixel is enough
+            color[:] = 0
+            for s in range(cells):
+                u, v = 2 * x + s % 2, 2 * y + s // 2
+                face = face_numbers[v, u]
+                if face >= 0:
+                    middle = 0.5 if cells == 1 else 0.0
+                    _add_lit_color(color, face, u + middle, v + middle, vertices, faces, rows, light)
+                    hits += 1
+            share = hits / cells
+            for k in range(3):
+                picture[y, x, k] = picture[y, x, k] * (1 - share) + color[k] / cells
 
 
-@numba.njit(cache=True)
-def _uniform(face_numbers, first, owners, regions, x, y):
+@_compiled
+def _uniform(face_numbers, first, faces, x, y):
     """Return whether the four cells of a pixel show one region of one body."""
     for s in range(1, 4):
         face = face_numbers[2 * y + s // 2, 2 * x + s % 2]
-        if face < 0 or owners[face] != owners[first] or regions[face] != regions[first]:
+        if face < 0 or faces[face, 3] != faces[first, 3] or faces[face, 4] != faces[first, 4]:
             return False
     return True
 
 
-@numba.njit(cache=True)
-def _shade_cell(face, u, v, points, faces, normals, places, regions, owners, rows, light, view, color):
+@_compiled
+def _add_lit_color(color, face, u, v, vertices, faces, rows, light):
     """Add the lit colour of a face at the cell (u, v) to `color` [3]."""
-    wa, wb, wc = barycentric(points, faces, face, u, v)
+    wa, wb, wc = barycentric(vertices, faces, face, u, v)
     a, b, c = faces[face, 0], faces[face, 1], faces[face, 2]
-    nx = wa * normals[a, 0] + wb * normals[b, 0] + wc * normals[c, 0]
-    ny = wa * normals[a, 1] + wb * normals[b, 1] + wc * normals[c, 1]
-    nz = wa * normals[a, 2] + wb * normals[b, 2] + wc * normals[c, 2]
-    x = wa * places[a, 0] + wb * places[b, 0] + wc * places[c, 0]
-    y = wa * places[a, 1] + wb * places[b, 1] + wc * places[c, 1]
-    z = wa * places[a, 2] + wb * places[b, 2] + wc * places[c, 2]
-    row = rows[owners[face]]
-    if regions[face] == OBJECT:
+    nx = wa * vertices[a, 3] + wb * vertices[b, 3] + wc * vertices[c, 3]
+    ny = wa * vertices[a, 4] + wb * vertices[b, 4] + wc * vertices[c, 4]
+    nz = wa * vertices[a, 5] + wb * vertices[b, 5] + wc * vertices[c, 5]
+    x = wa * vertices[a, 6] + wb * vertices[b, 6] + wc * vertices[c, 6]
+    y = wa * vertices[a, 7] + wb * vertices[b, 7] + wc * vertices[c, 7]
+    z = wa * vertices[a, 8] + wb * vertices[b, 8] + wc * vertices[c, 8]
+    region, row = faces[face, 3], rows[faces[face, 4]]
+    if region == OBJECT:
         red, green, blue = _object_color(row, x, y, z)
     else:
-        red, green, blue = _body_color(regions[face], row, x, y, z)
+        red, green, blue = _body_color(region, row, x, y, z)
     # Lambert, a sky that is brighter above, and a rim where the surface turns away
-    length = np.sqrt(nx * nx + ny * ny + nz * nz) + np.float32(1e-9)
+    length = np.sqrt(nx * nx + ny * ny + nz * nz) + 1e-9
     toward = max((nx * light[0] + ny * light[1] + nz * light[2]) / length, 0.0)
-    facing = min(max((nx * view[0] + ny * view[1] + nz * view[2]) / length, 0.0), 1.0)
+    away = 1 - min(max((nx * light[7] + ny * light[8] + nz * light[9]) / length, 0.0), 1.0)
     ambient = light[4] * (0.72 + 0.28 * ny / length)
-    direct = light[3] * toward + light[6] * (1 - facing) ** 3
+    direct = light[3] * toward + light[6] * away * away * away
     color[0] += red * (ambient + direct * (1 + light[5]))
     color[1] += green * (ambient + direct)
     color[2] += blue * (ambient + direct * (1 - light[5]))
