@@ -87,6 +87,8 @@ class HeatmapProfile(_Section):
 
     backbone: str
     pretrained: bool = Field(default=False, description="ImageNet weights by timm; needs the network once")
+    final_norm: bool = Field(default=False, description="normalise the last feature map")
+    drop_path: float = Field(default=0.0, ge=0, lt=1)
     deconv_channels: tuple[int, ...] = (256, 256, 256)
     sigma: float = Field(default=2.0, gt=0, description="of the Gaussian, in heatmap cells")
     augmentation: AugmentationProfile = AugmentationProfile()

@@ -20,7 +20,15 @@ from pctlib.training import TrainingResult, train
 
 def build_backbone(profile: Profile, *, pretrained: bool = False) -> Backbone:
     """Return the profile's backbone; weights are drawn by torch's global generator unless pretrained."""
-    return Backbone(profile.heatmap.backbone, profile.crop.input_size, pretrained=pretrained)
+    sizes = profile.heatmap
+    options = {"drop_path_rate": sizes.drop_path} if sizes.drop_path else {}
+    return Backbone(
+        sizes.backbone,
+        profile.crop.input_size,
+        pretrained=pretrained,
+        final_norm=sizes.final_norm,
+        **options,
+    )
 
 
 def build_heatmap(profile: Profile, backbone: Backbone, skeleton: Skeleton) -> Heatmap:

@@ -56,8 +56,8 @@ pose {floor_seen:.1f} % and {floor_hidden:.1f} %.
 
 _WHAT_DIFFERS = (
     "*Heatmap control* and *PCT* are heads on the same frozen features, trained on the same views for the "
-    "same epochs: they differ in the representation alone. *Heatmap* is the whole network that the backbone was "
-    "trained in. *Mean pose* ignores the image."
+    "same epochs: they differ in the representation alone. *Heatmap* is the whole network that the backbone "
+    "was trained in. *Mean pose* ignores the image."
 )
 
 
@@ -133,7 +133,7 @@ class StudyResults:
         caption = (
             f"**Main table.** Measured on {len(self.people)} validation people, {spread}{seeds}; flip test."
         )
-        return Table(frame, caption, name="results", best=best, digits=1)
+        return Table(frame, caption, name="results", best=best)
 
     def visibility_figure(self) -> MatplotlibFigure:
         """Show PCK@0.2 of seen and of hidden joints by method."""
@@ -179,7 +179,7 @@ class StudyResults:
             "**Beside the papers.** Published: COCO val2017, detector boxes (Geng et al. 2023, table 1). "
             f"Measured: {self.source}, ground-truth boxes, the {self.layout.profile.name} profile."
         )
-        return Table(beside(paper, measured, on="method"), caption, name="published", digits=1)
+        return Table(beside(paper, measured, on="method"), caption, name="published")
 
     @property
     def source(self) -> str:
