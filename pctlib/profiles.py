@@ -4,15 +4,16 @@ A profile holds every value a run needs; a run is the few values that differ fro
 """
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from pctlib.device import choose_device
 from pctlib.io import read_yaml
 from pctlib.project import project_root
-from pctlib.schedule import TrainingSettings
+from pctlib.settings import TrainingSettings
+
+if TYPE_CHECKING:
+    import torch
 
 
 class _Section(BaseModel):
@@ -148,8 +149,10 @@ class Profile(_Section):
     classifier: ClassifierProfile
 
     @property
-    def torch_device(self) -> torch.device:
+    def torch_device(self) -> "torch.device":
         """The device that "auto" stands for on this machine."""
+        from pctlib.device import choose_device  # profiles are read where torch would only cost seconds
+
         return choose_device(self.device)
 
     @model_validator(mode="after")

@@ -32,7 +32,8 @@ from pctlib.checkpointing import (
 from pctlib.device import choose_device
 from pctlib.io import write_text
 from pctlib.optimization import learning_rate_factor, parameter_groups, set_learning_rate
-from pctlib.schedule import Step, TrainingSettings, plan_epoch
+from pctlib.schedule import Step, plan_epoch
+from pctlib.settings import TrainingSettings
 
 
 class Task(Protocol):

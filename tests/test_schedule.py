@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from pctlib.schedule import TrainingSettings, mix_seed, plan_epoch
+from pctlib.schedule import mix_seed, plan_epoch
+from pctlib.settings import TrainingSettings
 
 
 def settings(**changes):

@@ -6,7 +6,7 @@ import time
 import torch
 from torch import nn
 
-from pctlib.schedule import TrainingSettings
+from pctlib.settings import TrainingSettings
 from pctlib.training import train
 
 

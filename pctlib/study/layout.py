@@ -3,12 +3,14 @@
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from pctlib import __version__
 from pctlib.profiles import Profile, load_profile
 from pctlib.project import project_root, resolve
-from pctlib.reporting.page import Site
+
+if TYPE_CHECKING:
+    from pctlib.reporting.page import Site
 
 STEPS = {
     "data": ("00_data", "Data"),
@@ -83,8 +85,10 @@ class StudyLayout:
             pages.append((f"{title}, seed {seed}" if many else title, f"{file}.html"))
         return pages
 
-    def site(self) -> Site:
+    def site(self) -> "Site":
         """Return the pages of the report for their navigation."""
+        from pctlib.reporting.page import Site  # Snakemake reads this module before every job
+
         note = f"{self.profile.name} profile on {self.data}, pctlib {__version__}"
         return Site("Human pose representations", tuple(self.pages()), note)
 

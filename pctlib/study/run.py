@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from pctlib.project import project_root, resolve
-from pctlib.study.data import check_source
 from pctlib.study.layout import StudyLayout
+from pctlib.study.sources import check_source
 
 
 def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: bool = False) -> Path:

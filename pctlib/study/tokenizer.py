@@ -20,7 +20,8 @@ from pctlib.models.codebook import codebook_perplexity, codebook_usage
 from pctlib.models.layers import MixerSize
 from pctlib.models.tokenizer import PoseTokenizer, TokenizerOutput
 from pctlib.profiles import Profile, TokenizerProfile
-from pctlib.schedule import Step, TrainingSettings, mix_seed
+from pctlib.schedule import Step, mix_seed
+from pctlib.settings import TrainingSettings
 from pctlib.study.poses import Poses, augment_poses
 from pctlib.study.predictions import choose_people
 from pctlib.training import TrainingResult, train

@@ -88,8 +88,8 @@ def test_two_processes_end_with_the_weights_of_one(splits, tmp_path):
     one, two = one.part("model"), two.part("model")
     assert one.keys() == two.keys()
     for name in one:
-        # These biases add one constant to all channels before a LayerNorm: they act on nothing, their gradient
-        # is rounding noise, and Adam makes full steps of it.
+        # These biases add one constant to all channels before a LayerNorm: they act on nothing, their
+        # gradient is rounding noise, and Adam makes full steps of it.
         if not name.endswith("token_mlp.contract.bias"):
             torch.testing.assert_close(one[name], two[name], rtol=1e-4, atol=1e-5, msg=name)
     restored = [reconstruct(load_tokenizer(tmp_path / name), val_poses) for name in ("one", "two")]

@@ -1,0 +1,25 @@
+"""What a training run is told."""
+
+from pydantic import BaseModel, ConfigDict, Field
+
+
+class TrainingSettings(BaseModel):
+    """What a training run is told; defaults are those of a short run."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    epochs: int = Field(gt=0)
+    batch_size: int = Field(gt=0, description="samples of one optimiser step, over all processes")
+    learning_rate: float = Field(gt=0)
+    final_learning_rate: float = Field(default=1e-5, ge=0)
+    warmup_steps: int = Field(default=100, ge=0)
+    weight_decay: float = Field(default=0.05, ge=0)
+    betas: tuple[float, float] = (0.9, 0.999)
+    layer_decay: float = Field(default=1.0, gt=0, le=1)
+    max_grad_norm: float | None = Field(default=None, gt=0)
+    accumulation_steps: int = Field(default=1, gt=0)
+    average_decay: float | None = Field(default=None, gt=0, lt=1, description="EMA of the weights")
+    mixed_precision: str = Field(default="no", pattern="^(no|bf16|fp16)$")
+    compile: bool = False
+    evaluate_every: int = Field(default=1, gt=0, description="epochs between evaluations")
+    checkpoint_seconds: float = Field(default=60.0, ge=0)
