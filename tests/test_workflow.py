@@ -1,0 +1,174 @@
+"""The study as a whole at the smoke profile: it runs, it is offline, it repeats nothing, it fails clearly."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from pctlib.reporting.browser import find_chromium, open_browser
+from pctlib.reporting.check import check_site
+
+ROOT = Path(__file__).parents[1]
+pytestmark = pytest.mark.slow
+
+
+def run_study(root, *arguments, check=True, **options):
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    result = subprocess.run(
+        [sys.executable, "-m", "pctlib", "study", "run", "--profile", "smoke", *arguments],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        **options,
+    )
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def planned(root, *arguments):
+    """Return the rules that would run."""
+    output = run_study(root, "--dry-run", *arguments).stdout
+    rows = [line.split() for line in output.splitlines()]
+    return {row[0] for row in rows if len(row) == 2 and row[1].isdigit() and row[0] not in ("all", "total")}
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Return a copy of the study's files in which the smoke profile has run once."""
+    root = tmp_path_factory.mktemp("study")
+    for name in ("notebooks", "workflow", "pctlib"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.lock", root)
+    result = run_study(root)
+    assert "report: " in result.stdout
+    return root
+
+
+def test_every_step_left_its_page_and_its_numbers(study):
+    report = study / "reports" / "smoke"
+    pages = {path.name for path in report.glob("*.html")}
+    assert pages == {
+        "index.html",
+        "00_data.html",
+        "01_tokenizer-seed0.html",
+        "02_heatmap-seed0.html",
+        "03_classifier-seed0.html",
+        "04_results.html",
+    }
+    for run in ("data", "tokenizer-seed0", "heatmap-seed0", "classifier-seed0", "results"):
+        assert json.loads((report / run / "metrics.json").read_text())
+    card = json.loads((report / "classifier-seed0" / "run_card.json").read_text())
+    assert card["profile"] == "smoke"
+    assert {"token classifier", "heatmap control", "prediction"} <= set(card["wall_times"])
+
+
+def test_the_report_is_whole_without_a_network(study):
+    assert check_site(study / "reports" / "smoke") == []
+
+
+def test_the_report_opens_without_an_error_or_a_request(study):
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium here to open the report in")
+    with open_browser(chromium) as browser:
+        for page in sorted((study / "reports" / "smoke").glob("*.html")):
+            for width in (1280, 390):
+                assert browser.visit(page, width=width).all_problems() == [], (page.name, width)
+
+
+def test_numbers_of_the_index_come_from_the_files(study):
+    report = study / "reports" / "smoke"
+    metrics = json.loads((report / "classifier-seed0" / "metrics.json").read_text())
+    assert f"{100 * metrics['PCK@0.2 seen']:.1f} %" in (report / "index.html").read_text()
+
+
+def test_nothing_changed_nothing_runs(study):
+    assert planned(study) == set()
+
+
+def test_an_edited_plot_trains_nothing_again(study):
+    path = study / "pctlib" / "visualization" / "curves.py"
+    before = path.stat()
+    try:
+        os.utime(path)
+        assert planned(study) == {"results"}
+    finally:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_changed_tokenizer_source_runs_what_depends_on_it(study):
+    path = study / "pctlib" / "models" / "codebook.py"
+    before = path.stat()
+    try:
+        os.utime(path)
+        assert planned(study) == {"tokenizer", "classifier", "results"}
+    finally:
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def test_a_killed_run_goes_on_and_keeps_what_was_made(study):
+    report = study / "reports" / "smoke"
+    kept = (report / "heatmap-seed0" / "model.safetensors").stat().st_mtime_ns
+    (report / "tokenizer-seed0" / "metrics.json").unlink()
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pctlib", "study", "run", "--profile", "smoke"],
+        cwd=study,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    time.sleep(10)  # somewhere inside the tokenizer's notebook
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    run_study(study)
+    assert (report / "tokenizer-seed0" / "metrics.json").is_file()
+    assert (report / "heatmap-seed0" / "model.safetensors").stat().st_mtime_ns == kept
+    assert planned(study) == set()
+
+
+def test_two_runs_of_one_study_do_not_meet(study):
+    import fcntl
+
+    with (study / "reports" / "smoke" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = run_study(study, check=False)
+    assert result.returncode == 1
+    assert "another run is working on" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "smok"], "profile: expected one of .*smoke.*, got 'smok'"),
+        (["--data", "cocoa"], "data: expected one of procedural, coco, poses, got 'cocoa'"),
+        (["--data", "coco"], "data_root: data=coco needs the folder"),
+        (["--data", "coco", "--data-root", "nowhere"], "no such file or folder: .*nowhere"),
+        (["--data-root", "somewhere"], "data_root: procedural people need none"),
+    ],
+)
+def test_bad_requests_end_with_one_line(study, arguments, message):
+    import re
+
+    result = run_study(study, *arguments, check=False)
+    assert result.returncode == 1
+    assert re.search(message, result.stderr)
+    assert "Traceback" not in result.stderr
+
+
+def test_the_study_runs_on_coco_files(study, shared):
+    run_study(study, "--data", "coco", "--data-root", str(shared / "data" / "coco-mini"))
+    report = study / "reports" / "smoke-coco"
+    assert check_site(report) == []
+    counts = json.loads((report / "data" / "metrics.json").read_text())
+    assert (counts["training people"], counts["validation people"]) == (86, 35)
