@@ -122,27 +122,27 @@ def _flat_mesh(rng, kind: str, anchor: Array, outline: Array, *, depth: float, t
     )
 
 
-def person_offset(front: Array, body: Array, *, level: float, side: int) -> int:
-    """Return how far to move someone in front, in cells to the right, to hide a share of the body.
+def person_offset(front: Array, body: Array, *, level: float, side: int) -> tuple[int, float]:
+    """Return how many cells to the right to move someone in front to hide a share of the body, and the share.
 
     The one in front comes in from the left (`side` -1) or the right (1); the first place where the share is
     reached counts, so a higher share is further in. If none reaches it, the place that hides most.
 
     Args:
-        front: [H, W] bool, cells of the one in front, centred on the body.
+        front: [H, W] bool, cells of the one in front.
         body: [H, W] bool, cells of the body.
         level: share 0..1 of the body's cells.
         side: -1 or 1.
     """
-    # columns are enough when every shift is tried: count what is hidden for all shifts at once
     W = body.shape[1]
-    hidden = np.zeros(2 * W + 1)
-    for shift in range(-W, W + 1):
-        a, b = max(0, shift), min(W, W + shift)
+    columns = np.flatnonzero(body.any(0))
+    first, last = (columns[0], columns[-1] + 1) if len(columns) else (0, 0)
+    shifts = np.arange(-W, W + 1)[::-side]
+    shares = np.zeros(len(shifts))
+    for i, shift in enumerate(shifts):
+        a, b = max(first, shift), min(last, W + shift)
         if a < b:
-            hidden[shift + W] = np.count_nonzero(front[:, a - shift : b - shift] & body[:, a:b])
-    share = hidden / max(np.count_nonzero(body), 1)
-    order = np.arange(2 * W, -1, -1) if side > 0 else np.arange(2 * W + 1)
-    reached = share[order] >= level
-    best = order[reached.argmax()] if reached.any() else order[share[order].argmax()]
-    return int(best - W)
+            shares[i] = np.count_nonzero(front[:, a - shift : b - shift] & body[:, a:b])
+    shares /= max(np.count_nonzero(body), 1)
+    best = (shares >= level).argmax() if (shares >= level).any() else shares.argmax()
+    return int(shifts[best]), float(shares[best])

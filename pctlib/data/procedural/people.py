@@ -1,6 +1,6 @@
 """One procedural person: shape, pose and outfit put on a body model and set on the ground."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -56,7 +56,6 @@ class Person:
     landmarks: Array
     contour: Array
     seat_height: float = 0.0
-    extra: dict = field(default_factory=dict)
 
     def moved(self, offset: Array) -> "Person":
         """Return the same person `offset` [3] metres away."""

@@ -20,6 +20,7 @@ from pctlib.data.procedural.surface import Surface
 
 Array = np.ndarray
 _STREAMS = ("person", "camera", "occlusion", "others", "front", "object", "place", "things", "sensor")
+_IN_FRONT = ("standing", "walking", "waving", "reaching", "boxing", "dancing", "throwing")  # tall enough
 _MIN_AREA = 0.008  # share of the picture that someone else must cover to be annotated
 _surfaces: dict[int, tuple[BodyModel, Surface]] = {}
 
@@ -113,7 +114,7 @@ def _draw_scene(rng, body, surface, occlusion, image_size, crowd, activity) -> _
     if occlusion.kind == "truncation":
         camera = _cut(rng["occlusion"], person_mesh(main, camera, surface), camera, level=occlusion.level)
     if occlusion.kind == "person" and occlusion.level > 0:
-        front = draw_person(rng["front"], body, surface)
+        front = draw_person(rng["front"], body, surface, activity=str(rng["front"].choice(_IN_FRONT)))
         people.append(_in_front(rng["front"], front, main, camera, surface, level=occlusion.level))
     return _Scene(camera, people, _things(rng["things"], people, camera))
 
@@ -132,29 +133,30 @@ def _behind(rng: np.random.Generator, other: Person, main: Person, camera: Camer
 
 
 def _in_front(rng, front: Person, main: Person, camera: Camera, surface: Surface, *, level: float) -> Person:
-    """Return `front` between the camera and the main person, as far in as hides the share `level`."""
+    """Return `front` between the camera and the main person, as far in as hides the share `level`.
+
+    Someone who cannot hide so much from half a metre to a metre away comes nearer to the camera.
+    """
     gap, side = rng.uniform(0.5, 1.0), int(rng.choice((-1, 1)))
     away = main.joints[0] - camera.position
     away[1] = 0
-    distance = np.linalg.norm(away)
-    target = camera.position + away * max(1 - gap / distance, 0.5)
-    front = front.moved(np.array([target[0], 0, target[2]]))
-    mesh = person_mesh(front, camera, surface)
-    H, W = camera.image_size
-    scale, origin = (
-        64 / W,
-        (-float(W), -float(H)),
-    )  # a field of three pictures' width, in cells of 1/64 picture
-    field = {"origin": origin, "size": (192, 192), "scale": scale}
-    cells = person_offset(
-        silhouette(mesh, **field),
-        silhouette(person_mesh(main, camera, surface), **field),
-        level=level,
-        side=side,
-    )
     right = camera.rotation[0] * (1, 0, 1)
-    depth = np.median(mesh.pixels[:, 2])
-    return front.moved(right / np.linalg.norm(right) * (cells / scale * depth / camera.focal))
+    right /= np.linalg.norm(right)
+    W = camera.image_size[1]
+    # a field of three pictures' width, in cells of 1/64 picture
+    field = {"origin": (-float(W), -float(W)), "size": (192, 192), "scale": 64 / W}
+    body = silhouette(person_mesh(main, camera, surface), **field)
+    tried: list[tuple[float, Person]] = []
+    for nearer in (1.0, 0.8, 0.62):
+        target = camera.position + away * max(nearer - gap / np.linalg.norm(away), 0.4)
+        placed = front.moved(np.array([target[0], 0, target[2]]))
+        mesh = person_mesh(placed, camera, surface)
+        cells, share = person_offset(silhouette(mesh, **field), body, level=level, side=side)
+        aside = right * (cells * W / 64 * np.median(mesh.pixels[:, 2]) / camera.focal)
+        tried.append((share, placed.moved(aside)))
+        if share >= level:
+            return tried[-1][1]
+    return max(tried, key=lambda pair: pair[0])[1]
 
 
 def _cut(rng: np.random.Generator, mesh: Mesh, camera: Camera, *, level: float) -> Camera:
@@ -164,8 +166,7 @@ def _cut(rng: np.random.Generator, mesh: Mesh, camera: Camera, *, level: float) 
     direction = rng.choice(4, p=(0.55, 0.15, 0.15, 0.15))  # the legs are cut most often
     along, edge = ((y, H - 0.5), (y, -0.5), (x, W - 0.5), (x, -0.5))[direction]
     at = np.quantile(along, 1 - level if direction in (0, 2) else level)
-    offset = edge - at + (0.5 if direction in (0, 2) else -0.5)
-    return camera.shifted(np.array([0.0, offset] if direction < 2 else [offset, 0.0]))
+    return camera.shifted(np.array([0.0, edge - at] if direction < 2 else [edge - at, 0.0]))
 
 
 def _things(rng: np.random.Generator, people: list[Person], camera: Camera) -> list[Mesh]:
