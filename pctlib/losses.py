@@ -217,6 +217,49 @@ def logit_distillation(
     return F.kl_div(log_student, probability, reduction="sum") / (B * K)
 
 
+def set_prediction(
+    logits: Tensor,
+    coordinates: Tensor,
+    queries: Tensor,
+    target: Tensor,
+    labelled: Tensor,
+    *,
+    no_object_weight: float = 0.1,
+) -> tuple[Tensor, Tensor]:
+    """Return how far a set of predictions is from K keypoints, each of which was given one of them.
+
+    Source: Li et al. 2021 (PRTR), arXiv:2104.06976, section 3.4, and release (`SetCriterion`).
+
+    Args:
+        logits: [B, N, K + 1] of each query for each keypoint and, last, for none.
+        coordinates: [B, N, 2] of each query.
+        queries: [B, K] index of the query given to each keypoint; no index twice in a row.
+        target: [B, K, 2] reference, same space and unit as `coordinates`; anything where not labelled.
+        labelled: [B, K] bool.
+        no_object_weight: weight of the queries given to no keypoint.
+
+    Returns:
+        Cross-entropy over all queries, divided by the sum of their weights, and the L1 distance of the
+        labelled keypoints, summed over keypoints, averaged over the batch and x and y.
+
+    Raises:
+        ValueError: if the shapes disagree or `labelled` is not bool.
+    """
+    B, K = labelled.shape
+    shapes_agree = queries.shape == (B, K) and target.shape == (B, K, 2) and logits.shape[-1] == K + 1
+    if not shapes_agree or coordinates.shape != (*logits.shape[:2], 2) or labelled.dtype != torch.bool:
+        got = [(tuple(t.shape), t.dtype) for t in (logits, coordinates, queries, target, labelled)]
+        raise ValueError(f"expected [B, N, K + 1], [B, N, 2], [B, K], [B, K, 2] and bool [B, K], got {got}")
+    classes = torch.full(logits.shape[:2], K, device=logits.device)  # [B, N]
+    classes.scatter_(1, queries, torch.arange(K, device=logits.device).expand(B, -1))
+    weights = torch.ones(K + 1, device=logits.device)
+    weights[K] = no_object_weight
+    classification = F.cross_entropy(logits.float().transpose(1, 2), classes, weights)
+    found = coordinates.float().gather(1, queries.unsqueeze(-1).expand(-1, -1, 2))  # [B, K, 2]
+    error = torch.where(labelled.unsqueeze(-1), found - target, 0.0)
+    return classification, error.abs().sum() / (2 * B)
+
+
 def residual_log_likelihood(error: Tensor, sigma: Tensor, log_phi: Tensor, labelled: Tensor) -> Tensor:
     """Return the negative log-likelihood of keypoints under a Laplace density times a learned residual.
 

@@ -32,8 +32,14 @@ class RegressionPrediction(NamedTuple):
     scores: Tensor
 
 
-class _Regression(Representation):
-    """What the three have in common: target, decoding, flip test."""
+class Regression(Representation):
+    """What all coordinate regressions have in common: target, decoding, flip test.
+
+    Args:
+        flip_permutation: K indices: where each keypoint is found in a mirrored image.
+        input_size: (height, width) of the network input, pixels.
+        level: which feature map is taken; -1 is the coarsest.
+    """
 
     def __init__(
         self, flip_permutation: Sequence[int], *, input_size: tuple[int, int], level: int = -1
@@ -71,18 +77,21 @@ class _Regression(Representation):
         self, prediction: RegressionPrediction, flipped: RegressionPrediction
     ) -> RegressionPrediction:
         """Return the mean with the mirrored image's coordinates, x' = w - 1 - x, pairs swapped."""
-        width = self.input_size[1]
-        x, y = flipped.coordinates.unbind(dim=-1)
-        turned = torch.stack(((width - 1) / width - x, y), dim=-1)
-        mirrored = flipped._replace(coordinates=turned)
+        mirrored = flipped._replace(coordinates=self.mirror(flipped.coordinates))
         pairs = zip(prediction, mirrored, strict=True)
         return RegressionPrediction(*((here + there[:, self.flip_index]) / 2 for here, there in pairs))
+
+    def mirror(self, coordinates: Tensor) -> Tensor:
+        """Return where coordinates [..., 2], shares of the input, lie in the mirrored image."""
+        width = self.input_size[1]
+        x, y = coordinates.unbind(dim=-1)
+        return torch.stack(((width - 1) / width - x, y), dim=-1)
 
     def _size_xy(self, like: Tensor) -> Tensor:
         return torch.tensor(self.input_size[::-1], device=like.device, dtype=torch.float32)
 
 
-class CoordinateRegression(_Regression):
+class CoordinateRegression(Regression):
     """One linear layer from the mean feature to K coordinates.
 
     The loss is smooth L1 over labelled coordinates in shares of the input; `beta` = 0 is plain L1. The score
@@ -124,7 +133,7 @@ class CoordinateRegression(_Regression):
         return {"coordinates": keypoint_smooth_l1(prediction.coordinates, *target, beta=self.beta)}
 
 
-class SoftArgmaxRegression(_Regression):
+class SoftArgmaxRegression(Regression):
     """The mean position under a heatmap that is learned through the coordinates alone.
 
     A cell i of a map of width w' stands for the share i / w', as in the standard heatmap coding.
@@ -165,7 +174,7 @@ class SoftArgmaxRegression(_Regression):
         return {"coordinates": keypoint_smooth_l1(prediction.coordinates, *target, beta=self.beta)}
 
 
-class ResidualLikelihoodRegression(_Regression):
+class ResidualLikelihoodRegression(Regression):
     """Coordinates and their deviations, learned by maximum likelihood under a flow learned beside them.
 
     Source: Li et al. 2021 (RLE), arXiv:2107.11291, and release. The score is the mean of 1 - sigma.
