@@ -161,6 +161,15 @@ class Profile(_Section):
             raise ValueError(f"seeds: expected distinct numbers, got {list(self.seeds)}")
         return self
 
+    @model_validator(mode="after")
+    def _guidance_sees_images(self) -> "Profile":
+        if self.tokenizer.guide_ratio and self.classifier.cached_views:
+            raise ValueError(
+                "tokenizer.guide_ratio: a guided tokenizer sees every image, so classifier.cached_views "
+                "must be 0"
+            )
+        return self
+
 
 def profile_names(root: Path | None = None) -> list[str]:
     """Return the names of the profiles that come with the study."""

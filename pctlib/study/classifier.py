@@ -2,11 +2,13 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
 
 from pctlib.checkpointing import load_weights
+from pctlib.data.augmentation import Inputs
 from pctlib.io import read_json, read_tensors
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
@@ -98,6 +100,7 @@ def build_classifier(
         flip_permutation=skeleton.flip_permutation,
         feature_stride=backbone.strides[-1],
         head=HeadSize(sizes.conv_channels, sizes.conv_blocks, sizes.dilation, mixer),
+        guide=backbone if tokenizer.guided else None,
         token_weight=sizes.token_loss_weight,
         keypoint_weight=sizes.keypoint_loss_weight,
         beta=profile.tokenizer.beta,
@@ -177,7 +180,7 @@ def _train_head(
             identity=identity,
         )
     else:
-        task = EstimatorTask(
+        task = FrozenTask(
             FrozenBackbone(stage.backbone, head),
             stage.train_crops,
             val_crops=stage.val_crops,
@@ -190,6 +193,17 @@ def _train_head(
     device_of_head = next(result.model.parameters()).device
     model = FrozenBackbone(stage.backbone.to(device_of_head), result.model).eval()
     return TrainingResult(model, result.history, result.resumed_from)
+
+
+class FrozenTask(EstimatorTask):
+    """Learn a representation whose target may depend on the image, on a frozen backbone."""
+
+    def target(self, model: PoseEstimator, batch: Inputs) -> Any:
+        """Return the target; a tokenizer with image guidance sees the images."""
+        representation = model.representation
+        if isinstance(representation, PCTClassifier) and representation.tokenizer.guided:
+            return representation.encode(batch.keypoints, batch.visible, images=batch.images)
+        return representation.encode(batch.keypoints, batch.visible)
 
 
 class FrozenBackbone(PoseEstimator):
@@ -218,7 +232,8 @@ def load_classifier(out_dir: str | Path) -> PoseEstimator:
     profile = Profile.model_validate(description["profile"])
     skeleton = SKELETONS[description["skeleton"]]
     backbone = build_backbone(profile)
-    tokenizer = build_tokenizer(profile, num_keypoints=skeleton.num_keypoints)
+    channels = backbone.channels[-1] if profile.tokenizer.guide_ratio else 0
+    tokenizer = build_tokenizer(profile, num_keypoints=skeleton.num_keypoints, guide_channels=channels)
     model = FrozenBackbone(backbone, build_classifier(profile, backbone, tokenizer, skeleton))
     path = out_dir / "model.safetensors"
     load_weights(model, read_tensors(path), path)

@@ -15,8 +15,8 @@ from pctlib.models.representations.base import Representation
 from pctlib.profiles import AugmentationProfile
 from pctlib.schedule import Step, mix_seed
 from pctlib.study.crops import Crops, predict_people, to_image
+from pctlib.study.identity import fingerprint
 from pctlib.study.predictions import Predictions, judge
-from pctlib.study.tokenizer import fingerprint
 
 
 class EstimatorTask:
@@ -53,8 +53,11 @@ class EstimatorTask:
 
     def loss(self, model: PoseEstimator, batch: Inputs) -> tuple[dict[str, Tensor], None]:
         """Return the losses of the representation."""
-        target = model.representation.encode(batch.keypoints, batch.visible)
-        return model.representation.loss(model(batch.images), target), None
+        return model.representation.loss(model(batch.images), self.target(model, batch)), None
+
+    def target(self, model: PoseEstimator, batch: Inputs) -> Any:
+        """Return the target of the representation."""
+        return model.representation.encode(batch.keypoints, batch.visible)
 
     def after_step(self, model: nn.Module, step: Step, extra: None) -> None:
         """Do nothing."""

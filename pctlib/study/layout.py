@@ -54,6 +54,11 @@ class StudyLayout:
         """Folder below `reports/`: the profile, and the data set unless it is the default."""
         return self.profile.name if self.data == "procedural" else f"{self.profile.name}-{self.data}"
 
+    @property
+    def guided(self) -> bool:
+        """Whether the tokenizer looks at images, so that the heatmap backbone must be trained first."""
+        return self.profile.tokenizer.guide_ratio > 0
+
     def run_dir(self, step: str, seed: int | None = None) -> str:
         """Return the folder of one run, relative to the folder of the study."""
         return f"reports/{self.name}/{step if seed is None else f'{step}-seed{seed}'}"
@@ -105,6 +110,7 @@ class StudyLayout:
         values["out_dir"] = self.run_dir(step, run)
         if step == "classifier":
             values["tokenizer_dir"] = self.run_dir("tokenizer", run)
+        if step == "classifier" or (step == "tokenizer" and self.guided):
             values["heatmap_dir"] = self.run_dir("heatmap", run)
         return json.dumps(values)
 

@@ -1,6 +1,6 @@
 """Poses as the tokenizer sees them: keypoints of a crop, in tensors that live on the device."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -8,8 +8,9 @@ from torch import Tensor
 
 from pctlib.data.crops import crop_affine, flip_keypoints, invert_affine, transform_points
 from pctlib.data.people import People
-from pctlib.profiles import AugmentationProfile, CropProfile
+from pctlib.profiles import AugmentationProfile, Profile
 from pctlib.skeletons import H36M, Skeleton
+from pctlib.study.crops import Crops
 
 
 @dataclass
@@ -21,14 +22,18 @@ class Poses:
         keypoints: [N, K, D] image pixels, or root-relative camera millimetres in 3D.
         visible: [N, K] COCO flags.
         boxes_xywh: [N, 4] image pixels.
-        crop: network input; unused in 3D.
+        input_size: (height, width) of the network input; unused in 3D.
+        padding: factor on the box of a crop; unused in 3D.
+        images: the same people as images, where image guidance needs them.
     """
 
     people: People
     keypoints: Tensor
     visible: Tensor
     boxes_xywh: Tensor
-    crop: CropProfile
+    input_size: tuple[int, int]
+    padding: float
+    images: Crops | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -50,12 +55,12 @@ class Poses:
 
     def to(self, device: torch.device) -> "Poses":
         """Return the same poses with their tensors on a device."""
-        moved = [t.to(device) for t in (self.keypoints, self.visible, self.boxes_xywh)]
-        return Poses(self.people, *moved, self.crop)
+        keypoints, visible, boxes = (t.to(device) for t in (self.keypoints, self.visible, self.boxes_xywh))
+        return replace(self, keypoints=keypoints, visible=visible, boxes_xywh=boxes)
 
     def crops(self) -> tuple[Tensor, Tensor]:
         """Return keypoints [N, K, D] as the network sees them without augmentation, and affines [N, 2, 3]."""
-        affine = crop_affine(self.boxes_xywh, self.crop.input_size, padding=self.crop.padding)
+        affine = crop_affine(self.boxes_xywh, self.input_size, padding=self.padding)
         return (self.keypoints if self.num_dims == 3 else transform_points(affine, self.keypoints)), affine
 
     def to_image(self, keypoints: Tensor) -> np.ndarray:
@@ -63,28 +68,41 @@ class Poses:
         return transform_points(invert_affine(self.crops()[1]), keypoints).cpu().numpy()
 
 
-def load_poses(people: People, crop: CropProfile, *, num_dims: int = 2) -> Poses:
-    """Return the poses of people in tensors.
+def load_poses(people: People, profile: Profile, *, training: bool, num_dims: int = 2) -> Poses:
+    """Return the poses of people in tensors; with their images if the profile's tokenizer is guided.
 
     Args:
         people: N people.
-        crop: network input and padding.
+        profile: network input, padding, and whether image guidance is on.
+        training: use the padding of training, not that of evaluation.
         num_dims: 2 for keypoints in the image; 3 for the Human3.6M joints relative to the pelvis.
 
     Raises:
-        ValueError: if `num_dims` is 3 and the data set has no 3D joints, or there is nobody.
+        ValueError: if there is nobody, `num_dims` is 3 and the data set has no 3D joints, or image guidance
+            is on and there are no images or `num_dims` is 3.
     """
+    where = people.source or "people"
     if len(people) == 0:
-        raise ValueError(f"{people.source or 'people'}: the data set is empty, there is no pose to learn")
+        raise ValueError(f"{where}: the data set is empty, there is no pose to learn")
+    guided = profile.tokenizer.guide_ratio > 0
+    images = Crops(people, profile, training=training) if guided else None
+    people = people if images is None else images.people
+    padding = profile.crop.padding if training else profile.crop.evaluation_padding
+    place = {"input_size": profile.crop.input_size, "padding": padding, "images": images}
     boxes = torch.from_numpy(people.boxes_xywh)
     if num_dims == 2:
         keypoints, visible = torch.from_numpy(people.keypoints_image), torch.from_numpy(people.visible)
-        return Poses(people, keypoints, visible, boxes, crop)
+        return Poses(people, keypoints, visible, boxes, **place)
+    if guided:
+        raise ValueError(
+            "num_dims: image guidance looks features up at 2D keypoints; set guide_ratio to 0 for 3D"
+        )
     if people.keypoints_3d is None:
-        raise ValueError(f"{people.source or 'people'}: num_dims is 3 but the data set has no 3D joints")
+        raise ValueError(f"{where}: num_dims is 3 but the data set has no 3D joints")
     joints = torch.from_numpy(people.keypoints_3d)
     joints = joints - joints[:, H36M.index("pelvis"), None]
-    return Poses(people, joints, torch.full(joints.shape[:2], 2, dtype=torch.uint8), boxes, crop)
+    visible = torch.full(joints.shape[:2], 2, dtype=torch.uint8)
+    return Poses(people, joints, visible, boxes, **place)
 
 
 def augment_poses(
@@ -112,14 +130,14 @@ def augment_poses(
     else:
         affine = crop_affine(
             poses.boxes_xywh[indices],
-            poses.crop.input_size,
-            padding=poses.crop.padding,
+            poses.input_size,
+            padding=poses.padding,
             rotation_deg=angle,
             scale=scale,
             shift=shift,
         )
         keypoints = transform_points(affine, keypoints)
-        mirrored = flip_keypoints(keypoints, poses.flip_permutation, poses.crop.input_width)
+        mirrored = flip_keypoints(keypoints, poses.flip_permutation, poses.input_size[1])
     flipped = flip < augmentation.flip  # [B]
     keypoints = torch.where(flipped[:, None, None], mirrored, keypoints)
     return keypoints, torch.where(flipped[:, None], visible[:, permutation], visible)

@@ -1,6 +1,5 @@
 """Stage I of PCT: train the pose tokenizer."""
 
-import hashlib
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -16,39 +15,53 @@ from pctlib.io import read_json, read_tensors, write_json, write_tensors
 from pctlib.losses import tokenizer_losses
 from pctlib.metrics.mpjpe import mpjpe
 from pctlib.metrics.reconstruction import reconstruction_metrics
+from pctlib.models.backbones import Backbone
 from pctlib.models.codebook import codebook_perplexity, codebook_usage
 from pctlib.models.layers import MixerSize
-from pctlib.models.tokenizer import PoseTokenizer, TokenizerOutput
+from pctlib.models.tokenizer import GuidedTokenizer, PoseTokenizer, TokenizerOutput
 from pctlib.profiles import Profile, TokenizerProfile
 from pctlib.schedule import Step, mix_seed
 from pctlib.settings import TrainingSettings
+from pctlib.study.crops import Crops
+from pctlib.study.identity import fingerprint
 from pctlib.study.poses import Poses, augment_poses
 from pctlib.study.predictions import choose_people
 from pctlib.training import TrainingResult, train
 
 
 class PoseBatch(NamedTuple):
-    """Keypoints [B, K, D] of the network input, COCO flags [B, K], and which keypoints are hidden [B, K]."""
+    """What a training step of the tokenizer takes.
+
+    keypoints: [B, K, D] of the network input; visible: [B, K] COCO flags; hidden: [B, K] bool, hidden from
+    the encoder; images: [B, 3, H, W] with image guidance, else None.
+    """
 
     keypoints: Tensor
     visible: Tensor
     hidden: Tensor
+    images: Tensor | None = None
 
 
 class TokenizerTask:
     """Learn to write poses as tokens, from tensors that live on the device.
 
-    Every random draw is made for the global batch, so that any number of processes sees the same poses.
+    Without image guidance every random draw is made for the global batch, so that any number of processes
+    sees the same poses.
 
     Args:
-        model: the tokenizer, not guided by images.
+        model: the tokenizer; a `GuidedTokenizer` if the poses come with images.
         train_poses: poses to learn.
         val_poses: poses to reconstruct at each evaluation.
         profile: loss weights and augmentation.
     """
 
     def __init__(
-        self, model: PoseTokenizer, train_poses: Poses, *, val_poses: Poses, profile: TokenizerProfile
+        self,
+        model: PoseTokenizer | GuidedTokenizer,
+        train_poses: Poses,
+        *,
+        val_poses: Poses,
+        profile: TokenizerProfile,
     ) -> None:
         self.model = model
         self.train_poses, self.val_poses = train_poses, val_poses
@@ -64,19 +77,38 @@ class TokenizerTask:
         }
 
     def batches(self, steps: Sequence[Step], device: torch.device) -> Iterator[PoseBatch]:
-        """Yield augmented poses."""
+        """Yield augmented poses, with their images if there are any."""
         self.train_poses = self.train_poses.to(device)
-        for step in steps:
-            generator = step.generator(shared=True)
-            keypoints, visible = augment_poses(
-                self.train_poses, step.indices.to(device), self.profile.augmentation, generator
-            )
-            hidden = (torch.rand(visible.shape, generator=generator) < self.profile.drop_rate).to(device)
-            yield PoseBatch(keypoints[step.local], visible[step.local], hidden[step.local])
+        if self.train_poses.images is None:
+            return (self._pose_batch(step, device) for step in steps)
+        return self._image_batches(self.train_poses.images, steps, device)
+
+    def _pose_batch(self, step: Step, device: torch.device) -> PoseBatch:
+        generator = step.generator(shared=True)
+        keypoints, visible = augment_poses(
+            self.train_poses, step.indices.to(device), self.profile.augmentation, generator
+        )
+        hidden = self._hide(visible, generator)
+        return PoseBatch(keypoints[step.local], visible[step.local], hidden[step.local])
+
+    def _image_batches(
+        self, images: Crops, steps: Sequence[Step], device: torch.device
+    ) -> Iterator[PoseBatch]:
+        rows = [step.local_indices for step in steps]
+        draws = [step.generator(shared=False) for step in steps]
+        augmented = images.inputs(rows, device, augmentation=self.profile.augmentation, generators=draws)
+        for inputs, generator in zip(augmented, draws, strict=True):
+            hidden = self._hide(inputs.visible, generator)
+            yield PoseBatch(inputs.keypoints, inputs.visible, hidden, inputs.images)
+
+    def _hide(self, visible: Tensor, generator: torch.Generator) -> Tensor:
+        draw = torch.rand(visible.shape, generator=generator) < self.profile.drop_rate
+        return draw.to(visible.device)
 
     def loss(self, model: nn.Module, batch: PoseBatch) -> tuple[dict[str, Tensor], TokenizerOutput]:
         """Return the published losses, and the tokens for the codebook."""
-        output = model(batch.keypoints, batch.visible, hidden=batch.hidden)
+        seen = () if batch.images is None else (batch.images,)
+        output = model(*seen, batch.keypoints, batch.visible, hidden=batch.hidden)
         losses = tokenizer_losses(
             output,
             batch.keypoints,
@@ -88,7 +120,8 @@ class TokenizerTask:
 
     def after_step(self, model: nn.Module, step: Step, extra: TokenizerOutput) -> None:
         """Move the codebook towards the tokens of the step."""
-        model.codebook.update(extra.tokens, extra.indices, generator=step.generator(shared=True))
+        codebook = pose_tokenizer(model).codebook
+        codebook.update(extra.tokens, extra.indices, generator=step.generator(shared=True))
 
     def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Return reconstruction error and codebook use on the validation poses."""
@@ -96,8 +129,22 @@ class TokenizerTask:
         return evaluate_tokenizer(model, self.val_poses.to(device))
 
 
-def build_tokenizer(profile: Profile, *, num_keypoints: int, num_dims: int = 2) -> PoseTokenizer:
-    """Return an untrained tokenizer of the profile's sizes; torch's global generator draws the weights."""
+def pose_tokenizer(model: PoseTokenizer | GuidedTokenizer) -> PoseTokenizer:
+    """Return the tokenizer itself, without the backbone that may guide it."""
+    return model.tokenizer if isinstance(model, GuidedTokenizer) else model
+
+
+def build_tokenizer(
+    profile: Profile, *, num_keypoints: int, num_dims: int = 2, guide_channels: int = 0
+) -> PoseTokenizer:
+    """Return an untrained tokenizer of the profile's sizes; torch's global generator draws the weights.
+
+    Args:
+        profile: the sizes.
+        num_keypoints: K.
+        num_dims: D.
+        guide_channels: C of the backbone that guides it, if the profile has guidance.
+    """
     sizes = profile.tokenizer
     height, width = profile.crop.input_size
     center, scale = ((width - 1) / 2, (height - 1) / 2), width / 4
@@ -123,6 +170,8 @@ def build_tokenizer(profile: Profile, *, num_keypoints: int, num_dims: int = 2) 
         ),
         num_dims=num_dims,
         drop_rate=sizes.drop_rate,
+        guide_channels=guide_channels,
+        guide_ratio=sizes.guide_ratio,
         decay=sizes.ema_decay,
         revive_after=sizes.revive_after,
         **normalised,
@@ -136,6 +185,7 @@ def train_tokenizer(
     val_poses: Poses,
     seed: int,
     out_dir: str | Path,
+    guide: Backbone | None = None,
     settings: TrainingSettings | None = None,
     progress: bool = True,
 ) -> TrainingResult:
@@ -147,6 +197,7 @@ def train_tokenizer(
         val_poses: poses to reconstruct at each evaluation.
         seed: of weights, order and draws.
         out_dir: folder of the run.
+        guide: trained backbone for image guidance, if the profile has it; stays frozen.
         settings: schedule; None for the profile's.
         progress: show a progress bar.
 
@@ -154,18 +205,25 @@ def train_tokenizer(
         The trained tokenizer and its history.
 
     Raises:
-        ValueError: as `pctlib.training.train`.
+        ValueError: as `pctlib.training.train`, or if image guidance is on and there is no guide.
     """
+    if profile.tokenizer.guide_ratio > 0 and guide is None:
+        raise ValueError("guide_ratio is above 0: the tokenizer needs a trained backbone (heatmap_dir)")
     torch.manual_seed(mix_seed(seed, 10))
-    model = build_tokenizer(
-        profile, num_keypoints=train_poses.keypoints.shape[1], num_dims=train_poses.num_dims
+    model: PoseTokenizer | GuidedTokenizer = build_tokenizer(
+        profile,
+        num_keypoints=train_poses.keypoints.shape[1],
+        num_dims=train_poses.num_dims,
+        guide_channels=guide.channels[-1] if guide is not None else 0,
     )
+    if guide is not None:
+        model = GuidedTokenizer(guide, model)
     if profile.tokenizer.data_initialisation:
         initialise_codebook(model, train_poses, seed=seed)
     task = TokenizerTask(model, train_poses, val_poses=val_poses, profile=profile.tokenizer)
     settings = settings or profile.tokenizer.training
     result = train(task, settings, out_dir=out_dir, seed=seed, device=profile.device, progress=progress)
-    save_tokenizer(result.model, profile, out_dir)
+    save_tokenizer(pose_tokenizer(result.model), profile, out_dir)
     return result
 
 
@@ -176,6 +234,7 @@ def compare_starts(
     val_poses: Poses,
     seed: int,
     out_dir: str | Path,
+    guide: Backbone | None = None,
     epochs: int = 8,
     progress: bool = True,
 ) -> dict[str, pd.DataFrame]:
@@ -187,6 +246,7 @@ def compare_starts(
         val_poses: poses to reconstruct after every epoch.
         seed: of both.
         out_dir: gets a folder for each.
+        guide: as in `train_tokenizer`.
         epochs: of both; at most those of the profile.
         progress: show progress bars.
 
@@ -209,6 +269,7 @@ def compare_starts(
             val_poses=val_poses,
             seed=seed,
             out_dir=Path(out_dir) / name.replace(" ", "-"),
+            guide=guide,
             settings=settings,
             progress=progress,
         ).frame()
@@ -216,17 +277,31 @@ def compare_starts(
 
 
 @torch.no_grad()
-def initialise_codebook(model: PoseTokenizer, poses: Poses, *, seed: int, sample: int = 4096) -> None:
+def initialise_codebook(
+    model: PoseTokenizer | GuidedTokenizer, poses: Poses, *, seed: int, sample: int = 4096
+) -> None:
     """Start the codebook at the k-means clusters of the tokens of some training poses."""
     generator = torch.Generator().manual_seed(mix_seed(seed, 11))
     chosen = torch.randperm(len(poses), generator=generator)[:sample]
-    keypoints, _ = poses.crops()
-    tokens = model.encode(keypoints[chosen], poses.visible[chosen]).flatten(0, 1)  # [N M, E]
-    codebook_size = len(model.codebook.codebook)
+    codebook = pose_tokenizer(model).codebook
+    tokens = _tokens(model, poses, chosen).flatten(0, 1)  # [N M, E]
+    codebook_size = len(codebook.codebook)
     while len(tokens) < codebook_size:  # fewer tokens than entries: let some start as near copies
         tokens = torch.cat([tokens, tokens + 1e-3 * torch.randn(tokens.shape, generator=generator)])
     subset = torch.randperm(len(tokens), generator=generator)[: max(16 * codebook_size, sample)]
-    model.codebook.initialise(tokens[subset], generator=generator)
+    codebook.initialise(tokens[subset], generator=generator)
+
+
+def _tokens(model: PoseTokenizer | GuidedTokenizer, poses: Poses, rows: Tensor) -> Tensor:
+    """Return token features [N, M, E] of some poses, on the CPU."""
+    if poses.images is None:
+        keypoints, _ = poses.crops()
+        return model.encode(keypoints[rows], poses.visible[rows])
+    tokens = []
+    for inputs in poses.images.inputs(rows.split(64), torch.device("cpu")):
+        features = model.joint_features(inputs.images, inputs.keypoints)
+        tokens.append(model.tokenizer.encode(inputs.keypoints, inputs.visible, joint_features=features))
+    return torch.cat(tokens)
 
 
 def save_tokenizer(model: PoseTokenizer, profile: Profile, out_dir: str | Path) -> None:
@@ -235,6 +310,7 @@ def save_tokenizer(model: PoseTokenizer, profile: Profile, out_dir: str | Path) 
     weights = {name: t.clone() for name, t in model.state_dict().items()}
     write_tensors(out_dir / "model.safetensors", weights)
     description = {"num_keypoints": model.num_keypoints, "num_dims": model.num_dims}
+    description["guide_channels"] = model.embed_features.in_features if model.guided else 0
     description["profile"] = profile.model_dump(mode="json")
     write_json(out_dir / "model.json", description)
 
@@ -252,6 +328,7 @@ def load_tokenizer(out_dir: str | Path) -> PoseTokenizer:
         Profile.model_validate(description["profile"]),
         num_keypoints=description["num_keypoints"],
         num_dims=description["num_dims"],
+        guide_channels=description["guide_channels"],
     )
     path = out_dir / "model.safetensors"
     load_weights(model, read_tensors(path), path)
@@ -259,21 +336,23 @@ def load_tokenizer(out_dir: str | Path) -> PoseTokenizer:
 
 
 @torch.inference_mode()
-def reconstruct(model: PoseTokenizer, poses: Poses, *, batch_size: int = 1024) -> tuple[Tensor, Tensor]:
+def reconstruct(
+    model: PoseTokenizer | GuidedTokenizer, poses: Poses, *, batch_size: int = 1024
+) -> tuple[Tensor, Tensor]:
     """Return poses [N, K, D] written as tokens and read back, and their token indices [N, M]."""
-    keypoints, _ = poses.crops()
     device = next(model.parameters()).device
-    outputs = [
-        model(k.to(device), v.to(device))
-        for k, v in zip(keypoints.split(batch_size), poses.visible.split(batch_size), strict=True)
-    ]
+    if poses.images is not None:
+        outputs = [model(x.images, x.keypoints, x.visible) for x in poses.images.in_order(device)]
+    else:
+        parts = zip(poses.crops()[0].split(batch_size), poses.visible.split(batch_size), strict=True)
+        outputs = [model(keypoints.to(device), visible.to(device)) for keypoints, visible in parts]
     return torch.cat([o.keypoints for o in outputs]), torch.cat([o.indices for o in outputs])
 
 
-def evaluate_tokenizer(model: PoseTokenizer, poses: Poses) -> dict[str, float]:
+def evaluate_tokenizer(model: PoseTokenizer | GuidedTokenizer, poses: Poses) -> dict[str, float]:
     """Return reconstruction metrics, codebook usage and perplexity on poses."""
     restored, indices = reconstruct(model, poses)
-    counts = torch.bincount(indices.flatten(), minlength=len(model.codebook.codebook))
+    counts = torch.bincount(indices.flatten(), minlength=len(pose_tokenizer(model).codebook.codebook))
     use = {
         "codebook usage": codebook_usage(counts).item(),
         "codebook perplexity": codebook_perplexity(counts).item(),
@@ -283,9 +362,12 @@ def evaluate_tokenizer(model: PoseTokenizer, poses: Poses) -> dict[str, float]:
     return reconstruction_metrics(poses.people, poses.to_image(restored)) | use
 
 
-def summarise_reconstruction(model: PoseTokenizer, metrics: dict[str, float]) -> pd.DataFrame:
+def summarise_reconstruction(
+    model: PoseTokenizer | GuidedTokenizer, metrics: dict[str, float]
+) -> pd.DataFrame:
     """Return the sizes of a tokenizer and what its reconstruction loses, one row a quantity."""
-    num_tokens, codebook_size = model.num_tokens, len(model.codebook.codebook)
+    tokenizer = pose_tokenizer(model)
+    num_tokens, codebook_size = tokenizer.num_tokens, len(tokenizer.codebook.codebook)
     rows = [
         ("tokens M", num_tokens, ""),
         ("codebook entries V", codebook_size, ""),
@@ -301,7 +383,9 @@ def summarise_reconstruction(model: PoseTokenizer, metrics: dict[str, float]) ->
     return pd.DataFrame(kept, columns=["quantity", "value", "unit"])
 
 
-def reconstruction_examples(model: PoseTokenizer, poses: Poses, *, each: int = 4) -> dict[str, Any]:
+def reconstruction_examples(
+    model: PoseTokenizer | GuidedTokenizer, poses: Poses, *, each: int = 4
+) -> dict[str, Any]:
     """Return the arguments of `reconstruction_gallery`: poses of the least, median and largest errors."""
     restored, _ = reconstruct(model, poses)
     truth, _ = poses.crops()
@@ -319,11 +403,3 @@ def reconstruction_examples(model: PoseTokenizer, poses: Poses, *, each: int = 4
         "titles": [f"{why}\n{errors[row]:.1f} {unit}" for row, why in chosen],
         "skeleton": poses.skeleton,
     }
-
-
-def fingerprint(*tensors: Tensor) -> str:
-    """Return a short hash of tensors."""
-    digest = hashlib.sha256()
-    for tensor in tensors:
-        digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
-    return digest.hexdigest()[:16]

@@ -5,11 +5,11 @@ import pytest
 import torch
 from study_people import make_people
 
-from pctlib.profiles import AugmentationProfile, CropProfile
+from pctlib.profiles import AugmentationProfile, load_profile
 from pctlib.skeletons import COCO, H36M
 from pctlib.study.poses import augment_poses, load_poses
 
-CROP = CropProfile(input_height=64, input_width=48)
+PROFILE = load_profile("smoke", crop__input_width=48)
 NONE = AugmentationProfile(flip=0, scale=0, rotation_deg=0, color=0)
 
 
@@ -23,7 +23,7 @@ def draw(seed=0):
 
 
 def test_crop_keypoints_go_back_to_the_image(people):
-    poses = load_poses(people, CROP)
+    poses = load_poses(people, PROFILE, training=True)
     keypoints, affine = poses.crops()
     assert keypoints.shape == (6, 17, 2)
     assert affine.shape == (6, 2, 3)
@@ -34,7 +34,7 @@ def test_crop_keypoints_go_back_to_the_image(people):
 
 
 def test_no_augmentation_is_the_plain_crop(people):
-    poses = load_poses(people, CROP)
+    poses = load_poses(people, PROFILE, training=True)
     rows = torch.tensor([4, 1])
     keypoints, visible = augment_poses(poses, rows, NONE, draw())
     torch.testing.assert_close(keypoints, poses.crops()[0][rows])
@@ -42,7 +42,7 @@ def test_no_augmentation_is_the_plain_crop(people):
 
 
 def test_flip_mirrors_and_swaps_sides(people):
-    poses = load_poses(people, CROP)
+    poses = load_poses(people, PROFILE, training=True)
     rows = torch.arange(6)
     keypoints, visible = augment_poses(poses, rows, NONE.model_copy(update={"flip": 1.0}), draw())
     plain, permutation = poses.crops()[0], list(COCO.flip_permutation)
@@ -60,7 +60,7 @@ def test_flip_mirrors_and_swaps_sides(people):
     ],
 )
 def test_each_change_moves_poses_and_is_drawn_from_the_generator(people, change):
-    poses, rows = load_poses(people, CROP), torch.arange(6)
+    poses, rows = load_poses(people, PROFILE, training=True), torch.arange(6)
     changed = NONE.model_copy(update=change)
     first = augment_poses(poses, rows, changed, draw(1))[0]
     again = augment_poses(poses, rows, changed, draw(1))[0]
@@ -71,7 +71,7 @@ def test_each_change_moves_poses_and_is_drawn_from_the_generator(people, change)
 
 
 def test_never_drawn_changes_do_nothing(people):
-    poses, rows = load_poses(people, CROP), torch.arange(6)
+    poses, rows = load_poses(people, PROFILE, training=True), torch.arange(6)
     never = NONE.model_copy(
         update={"rotation_deg": 40, "rotation_probability": 0.0, "shift": 0.2, "shift_probability": 0.0}
     )
@@ -79,7 +79,7 @@ def test_never_drawn_changes_do_nothing(people):
 
 
 def test_turning_keeps_bone_lengths(people):
-    poses, rows = load_poses(people, CROP), torch.arange(6)
+    poses, rows = load_poses(people, PROFILE, training=True), torch.arange(6)
     turned = augment_poses(
         poses, rows, NONE.model_copy(update={"rotation_deg": 90, "rotation_probability": 1.0}), draw()
     )[0]
@@ -90,7 +90,7 @@ def test_turning_keeps_bone_lengths(people):
 
 
 def test_3d_poses_are_root_relative_and_turn_about_the_vertical(people):
-    poses = load_poses(people, CROP, num_dims=3)
+    poses = load_poses(people, PROFILE, training=True, num_dims=3)
     assert poses.skeleton is H36M
     assert poses.keypoints.shape == (6, 17, 3)
     assert (poses.keypoints[:, 0] == 0).all()
@@ -108,6 +108,6 @@ def test_3d_poses_are_root_relative_and_turn_about_the_vertical(people):
 def test_missing_3d_and_empty_sets_are_refused(people):
     people.keypoints_3d = None
     with pytest.raises(ValueError, match="num_dims is 3 but the data set has no 3D joints"):
-        load_poses(people, CROP, num_dims=3)
+        load_poses(people, PROFILE, training=True, num_dims=3)
     with pytest.raises(ValueError, match="the data set is empty"):
-        load_poses(people.select([]), CROP)
+        load_poses(people.select([]), PROFILE, training=True)

@@ -30,7 +30,7 @@ CHANGES = {
 def splits(tmp_path):
     profile = load_profile("smoke", **CHANGES)
     train, val = make_people(tmp_path / "train", 32, seed=1), make_people(tmp_path / "val", 8, seed=2)
-    return profile, load_poses(train, profile.crop), load_poses(val, profile.crop)
+    return profile, load_poses(train, profile, training=True), load_poses(val, profile, training=False)
 
 
 def run(splits, out_dir, *, profile=None, **options):
@@ -61,7 +61,9 @@ def test_trains_saves_and_loads(splits, tmp_path):
 
 def test_learns_in_three_dimensions(splits, tmp_path):
     profile, train_poses, val_poses = splits
-    solid = [load_poses(poses.people, profile.crop, num_dims=3) for poses in (train_poses, val_poses)]
+    solid = [
+        load_poses(poses.people, profile, training=True, num_dims=3) for poses in (train_poses, val_poses)
+    ]
     result = train_tokenizer(
         profile, solid[0], val_poses=solid[1], seed=0, out_dir=tmp_path / "run", progress=False
     )
