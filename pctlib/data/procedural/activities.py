@@ -24,8 +24,9 @@ class Activity:
         arms: names of arm styles; each side draws its own with `one_sided`, else both have the same.
         weight: how often, relative to the others.
         tilt: (pitch, roll) of the whole body in degrees; forward and to the left are positive.
-        support: "feet" (balanced over the feet, soles flat if the ankles allow) or "body" (lies on what is
-            lowest).
+        support: "feet" (the trunk leans so that the body is balanced over the foot that carries), "upright"
+            (the trunk keeps its tilt, as in a step) or "body" (it lies or kneels on what is lowest). With the
+            first two, the soles of carrying feet are flat on the ground if the ankles allow.
         lift: height above the ground, metres, at most.
         seat: whether something to sit on is under the pelvis.
         one_sided: whether the arms differ.
@@ -114,6 +115,8 @@ ACTIVITIES: dict[str, Activity] = {
         },
         ("pumping_back", "hanging"),
         weight=2.0,
+        support="upright",
+        tilt=(3, 0),
     ),
     "running": Activity(
         {
@@ -126,8 +129,9 @@ ACTIVITIES: dict[str, Activity] = {
         },
         ("pumping_back",),
         weight=1.7,
-        tilt=(8, 0),
+        tilt=(10, 0),
         lift=0.12,
+        support="upright",
     ),
     "sitting": Activity(
         {"hip_flexion": (86, 8), "hip_abduction": (9, 8), "knee_flexion": (82, 14), "spine_flexion": (5, 6)},
@@ -197,6 +201,8 @@ ACTIVITIES: dict[str, Activity] = {
         },
         ("akimbo", "sideways", "forward", "up", "guard"),
         weight=0.8,
+        support="upright",
+        tilt=(3, 0),
     ),
     "boxing": Activity(
         {
@@ -248,6 +254,7 @@ ACTIVITIES: dict[str, Activity] = {
         ("throwing", "forward", "free"),
         weight=0.9,
         one_sided=True,
+        support="upright",
     ),
     "balancing": Activity(
         {

@@ -15,6 +15,7 @@ and a run that was stopped goes on where it was.
 import io
 import json
 import multiprocessing
+from collections.abc import Iterator
 from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -125,7 +126,7 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
         )
 
 
-def _run(tasks: list[tuple], body_model: str | Path | None, workers: int):
+def _run(tasks: list[tuple], body_model: str | Path | None, workers: int) -> Iterator[None]:
     """Render the tasks in order, here or in other processes."""
     if workers == 1 or len(tasks) == 1:
         _start_worker(body_model)

@@ -92,7 +92,9 @@ def _outline(rng: np.random.Generator, kind: str, angles: Array) -> Array:
     return 1 / np.maximum(np.maximum(cosine / half_width, sine / half_height), 1e-6)
 
 
-def _flat_mesh(rng, kind: str, anchor: Array, outline: Array, *, depth: float, to_world: Array) -> Mesh:
+def _flat_mesh(
+    rng: np.random.Generator, kind: str, anchor: Array, outline: Array, *, depth: float, to_world: Array
+) -> Mesh:
     """Return a fan around the anchor; its normals make it look flat, round like a pole, or like a ball."""
     pixels = np.concatenate([anchor[None], outline])
     local = pixels - anchor

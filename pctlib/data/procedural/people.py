@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.spatial.transform import Rotation
 
 from pctlib.body_model import JOINT_NAMES, BodyModel, rotation_matrix
 from pctlib.data.procedural.activities import Pose, draw_pose
@@ -88,7 +89,16 @@ def draw_person(
     return _put_on_ground(body, surface, pose, outfit, shape, expression, axis_angle)
 
 
-def _put_on_ground(body, surface, pose, outfit, shape, expression, axis_angle) -> Person:
+def _put_on_ground(
+    body: BodyModel,
+    surface: Surface,
+    pose: Pose,
+    outfit: Outfit,
+    shape: Array,
+    expression: Array,
+    axis_angle: Array,
+) -> Person:
+    """Pose the body above the origin, its lowest point on the ground or lifted by the pose."""
     with torch.inference_mode():
         rows = torch.from_numpy(axis_angle.astype(np.float32))
         output = body(
@@ -127,9 +137,12 @@ def _put_on_ground(body, surface, pose, outfit, shape, expression, axis_angle) -
 
 
 def _stand(pose: Pose, rest_joints: Array) -> tuple[Array, Array]:
-    """Return joint rotations [55, 3] and the root rotation [3, 3], balanced over the feet if these carry."""
+    """Return joint rotations [55, 3] and the root rotation [3, 3], balanced if the feet carry.
+
+    The ankle angles of `pose` are changed, within their limits, so that carrying soles are flat.
+    """
     tilt = rotation_matrix(torch.deg2rad(torch.tensor([pose.tilt[0], 0.0, pose.tilt[1]]))).double().numpy()
-    if pose.support != "feet":
+    if pose.support == "body":
         return joint_rotations(pose.angles), tilt
     axis_angle = joint_rotations(pose.angles)
     positions, turns = _forward_kinematics(axis_angle, rest_joints)
@@ -142,7 +155,8 @@ def _stand(pose: Pose, rest_joints: Array) -> tuple[Array, Array]:
     reach = (feet - mass_center) @ down / np.linalg.norm(down)
     share = np.exp((reach - reach.max()) / 0.04)
     foot = share @ feet / share.sum()
-    root = tilt @ _shortest_turn(mass_center - foot, np.array([0.0, 1.0, 0.0]))
+    upright = np.array([0.0, 1.0, 0.0])
+    root = tilt @ _shortest_turn(mass_center - foot, upright) if pose.support == "feet" else tilt
     for side, carries in zip(("left", "right"), share > 0.3, strict=True):
         if carries:
             shank = root @ turns[_J[f"{side}_knee"]]
@@ -173,6 +187,4 @@ def _shortest_turn(start: Array, end: Array) -> Array:
 
 def _axis_angle(rotation: Array) -> Array:
     """Return the axis-angle vector [3] of a rotation [3, 3]."""
-    from scipy.spatial.transform import Rotation
-
     return Rotation.from_matrix(rotation).as_rotvec()

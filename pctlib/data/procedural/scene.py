@@ -22,6 +22,7 @@ Array = np.ndarray
 _STREAMS = ("person", "camera", "occlusion", "others", "front", "object", "place", "things", "sensor")
 _IN_FRONT = ("standing", "walking", "waving", "reaching", "boxing", "dancing", "throwing")  # tall enough
 _MIN_AREA = 0.008  # share of the picture that someone else must cover to be annotated
+_Streams = dict[str, np.random.Generator]
 _surfaces: dict[int, tuple[BodyModel, Surface]] = {}
 
 
@@ -103,7 +104,15 @@ def _surface_of(body: BodyModel) -> Surface:
     return _surfaces[id(body)][1]
 
 
-def _draw_scene(rng, body, surface, occlusion, image_size, crowd, activity) -> _Scene:
+def _draw_scene(
+    rng: _Streams,
+    body: BodyModel,
+    surface: Surface,
+    occlusion: Occlusion,
+    image_size: int,
+    crowd: float,
+    activity: str | None,
+) -> _Scene:
     """Draw who and what is there."""
     main = draw_person(rng["person"], body, surface, activity=activity)
     camera = draw_camera(rng["camera"], main.vertices, image_size=(image_size, image_size))
@@ -132,7 +141,9 @@ def _behind(rng: np.random.Generator, other: Person, main: Person, camera: Camer
     return other.moved(np.array([target[0], 0, target[2]]))
 
 
-def _in_front(rng, front: Person, main: Person, camera: Camera, surface: Surface, *, level: float) -> Person:
+def _in_front(
+    rng: np.random.Generator, front: Person, main: Person, camera: Camera, surface: Surface, *, level: float
+) -> Person:
     """Return `front` between the camera and the main person, as far in as hides the share `level`.
 
     Someone who cannot hide so much from half a metre to a metre away comes nearer to the camera.
@@ -198,7 +209,7 @@ def _thing_row(rng: np.random.Generator) -> Array:
     return np.clip(row, 0, 999)
 
 
-def _render(rng, scene: _Scene, surface: Surface, occlusion: Occlusion) -> Sample:
+def _render(rng: _Streams, scene: _Scene, surface: Surface, occlusion: Occlusion) -> Sample:
     """Draw a scene and read the truth off its buffers."""
     camera = scene.camera
     size = tuple(SUPERSAMPLE * n for n in camera.image_size)
@@ -229,7 +240,7 @@ def _render(rng, scene: _Scene, surface: Surface, occlusion: Occlusion) -> Sampl
     )
 
 
-def _paint(rng, scene: _Scene, meshes: list[Mesh], numbers: Array) -> Array:
+def _paint(rng: _Streams, scene: _Scene, meshes: list[Mesh], numbers: Array) -> Array:
     """Return the picture [H, W, 3] uint8: place, shadows, people and things, then the sensor."""
     place = draw_place(rng["place"], scene.camera)
     picture = render_place(place, scene.camera, _shadow(scene, meshes[0].faces, place.light), numbers)
@@ -316,7 +327,15 @@ def _develop(picture, gain, blur, noise, seed):
     return out
 
 
-def _truth(scene: _Scene, meshes, surface, extents, shown, depth, owners) -> list[PersonAnnotation]:
+def _truth(
+    scene: _Scene,
+    meshes: list[Mesh],
+    surface: Surface,
+    extents: list[Array],
+    shown: Array,
+    depth: Array,
+    owners: Array,
+) -> list[PersonAnnotation]:
     """Return the annotations of the main person and of everyone else who is large and not all hidden."""
     H, W = scene.camera.image_size
     found = []
