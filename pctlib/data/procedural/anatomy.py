@@ -164,23 +164,24 @@ def joint_rotations(angles: Array) -> Array:
 def _compose(angles, joints, axes, indices, factors, fixed):
     """Multiply the turns of each joint as quaternions (w, x, y, z) and return axis-angle vectors."""
     quaternions = np.zeros((55, 4))
-    quaternions[:, 0] = 1
+    for j in range(55):
+        quaternions[j, 0] = 1
     for t in range(len(joints)):
         angle = fixed[t] if indices[t] < 0 else factors[t] * angles[indices[t]]
         w, sine = np.cos(angle / 2), np.sin(angle / 2)
         x, y, z = sine * axes[t, 0], sine * axes[t, 1], sine * axes[t, 2]
-        a, b, c, d = quaternions[joints[t]]
-        quaternions[joints[t], 0] = a * w - b * x - c * y - d * z
-        quaternions[joints[t], 1] = a * x + b * w + c * z - d * y
-        quaternions[joints[t], 2] = a * y - b * z + c * w + d * x
-        quaternions[joints[t], 3] = a * z + b * y - c * x + d * w
+        q = joints[t]
+        a, b, c, d = quaternions[q, 0], quaternions[q, 1], quaternions[q, 2], quaternions[q, 3]
+        quaternions[q, 0] = a * w - b * x - c * y - d * z
+        quaternions[q, 1] = a * x + b * w + c * z - d * y
+        quaternions[q, 2] = a * y - b * z + c * w + d * x
+        quaternions[q, 3] = a * z + b * y - c * x + d * w
     vectors = np.zeros((55, 3))
     for j in range(55):
-        w = quaternions[j, 0]
-        length = np.sqrt((quaternions[j, 1:] ** 2).sum())
+        x, y, z = quaternions[j, 1], quaternions[j, 2], quaternions[j, 3]
+        length = np.sqrt(x * x + y * y + z * z)
         if length > 1e-12:
-            angle = 2 * np.arctan2(length, w)
-            if angle > np.pi:
-                angle -= 2 * np.pi
-            vectors[j] = quaternions[j, 1:] / length * angle
+            angle = 2 * np.arctan2(length, quaternions[j, 0])
+            scale = (angle - 2 * np.pi if angle > np.pi else angle) / length
+            vectors[j, 0], vectors[j, 1], vectors[j, 2] = scale * x, scale * y, scale * z
     return vectors

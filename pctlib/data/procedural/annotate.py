@@ -116,7 +116,7 @@ def _seen(points, tolerances, owner, depth_buffer, owner_buffer):
     H, W = depth_buffer.shape
     seen = np.zeros(len(points), np.int64)
     for k in range(len(points)):
-        u, v = int(np.round(2 * points[k, 0] + 0.5)), int(np.round(2 * points[k, 1] + 0.5))
+        u, v = int(np.floor(2 * points[k, 0] + 1)), int(np.floor(2 * points[k, 1] + 1))
         for y in range(max(v - 1, 0), min(v + 2, H)):
             for x in range(max(u - 1, 0), min(u + 2, W)):
                 if owner_buffer[y, x] == owner and points[k, 2] - 1 / depth_buffer[y, x] <= tolerances[k]:

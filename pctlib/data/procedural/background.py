@@ -170,7 +170,7 @@ def _wall(colors, numbers, seed, along, height, face, out):
 def _cast(kind, colors, numbers, seed, rays, shadow, face_numbers, out):
     """Cast a ray through each pixel; `rays` [4, 3]: eye, direction at pixel (0, 0), its steps in x and y."""
     H, W, _ = out.shape
-    ex, ey, ez = rays[0]
+    ex, ey, ez = rays[0, 0], rays[0, 1], rays[0, 2]
     color = np.zeros(3)
     pattern = int(numbers[0]) if kind == ROOM or seed % 4 == 0 else 0
     for y in range(H):
@@ -202,9 +202,9 @@ def _cast(kind, colors, numbers, seed, rays, shadow, face_numbers, out):
                 _sky(colors, seed, dx, dy, dz, color)
             else:
                 _studio(colors, numbers, seed, x / W, y / H, color)
-                color *= 1 - 0.4 * dark
+            dim = 1 - 0.4 * dark if kind == STUDIO else 1.0
             for k in range(3):
-                out[y, x, k] = color[k]
+                out[y, x, k] = dim * color[k]
 
 
 @numba.njit(cache=True, error_model="numpy")

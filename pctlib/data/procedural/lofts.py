@@ -121,6 +121,6 @@ def vertex_normals(vertices, faces):
             normals[i, 2] += z
     for i in range(len(normals)):
         length = np.sqrt(normals[i, 0] ** 2 + normals[i, 1] ** 2 + normals[i, 2] ** 2)
-        if length > 0:
-            normals[i] /= length
+        for k in range(3):
+            normals[i, k] /= max(length, 1e-12)
     return normals

@@ -70,7 +70,8 @@ def merge(near, faces, inverse_depth, face_numbers):
         these.
     """
     H, W = near.shape
-    extent = np.array([0, W, -1, H, -1])
+    extent = np.zeros(5, np.int64)
+    extent[1], extent[2], extent[3], extent[4] = W, -1, H, -1
     for y in range(H):
         for x in range(W):
             if near[y, x] > 0:

@@ -149,7 +149,8 @@ def shade(face_numbers, vertices, faces, rows, light, picture):
             first = face_numbers[2 * y, 2 * x]
             if first >= 0 and _uniform(face_numbers, first, faces, x, y):
                 cells = 1  # inside a region one look-up in the middle of the pixel is enough
-            color[:] = 0
+            for k in range(3):
+                color[k] = 0
             for s in range(cells):
                 u, v = 2 * x + s % 2, 2 * y + s // 2
                 face = face_numbers[v, u]
