@@ -1,6 +1,5 @@
 """The people a study is made on: procedural, or read from a data set."""
 
-import dataclasses
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,7 +10,8 @@ import pandas as pd
 from pctlib.data.coco import read_coco
 from pctlib.data.mpii import read_mpii
 from pctlib.data.people import People, concatenate, convert
-from pctlib.data.procedural.generate import generate, load_3d
+from pctlib.data.procedural.generate import FORMAT, generate
+from pctlib.data.procedural.reader import read_procedural
 from pctlib.profiles import Profile
 from pctlib.project import project_root
 from pctlib.skeletons import COCO
@@ -100,7 +100,7 @@ def make_people(profile: Profile, *, progress: bool = True) -> Path:
     """
     settings = profile.people
     counts = f"{settings.train_images}+{settings.val_images}"
-    name = f"{counts}-{settings.image_size}px-occlusion{settings.occlusion:g}"
+    name = f"{counts}-{settings.image_size}px-occlusion{settings.occlusion:g}-v{FORMAT}"
     root = project_root() / "data" / "procedural" / name
     for split, count, seed in (("train", settings.train_images, 1), ("val", settings.val_images, 2)):
         generate(
@@ -114,17 +114,6 @@ def make_people(profile: Profile, *, progress: bool = True) -> Path:
             progress=progress,
         )
     return root
-
-
-def read_procedural(root: Path, split: str) -> People:
-    """Read procedural people with their 3D joints and occlusion levels."""
-    people = read_coco(root / "annotations" / f"person_keypoints_{split}.json", root / split)
-    known = load_3d(root, split)
-    row = {int(number): index for index, number in enumerate(known["annotation_ids"])}
-    rows = [row[int(number)] for number in people.annotation_ids]
-    return dataclasses.replace(
-        people, keypoints_3d=known["joints_3d"][rows], occlusion=known["occlusion"][rows]
-    )
 
 
 def _pose_files(paths: list[Path]) -> Splits:

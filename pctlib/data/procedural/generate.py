@@ -35,7 +35,7 @@ from pctlib.skeletons import COCO
 Array = np.ndarray
 _JPEG_QUALITY = 92
 _CHUNK = 32  # pictures a task; also what a stopped run may lose
-_FORMAT = 1  # raised when the same settings would give other pictures
+FORMAT = 1  # raised when the same settings would give other pictures
 _body: BodyModel | None = None  # of a worker process
 
 
@@ -81,7 +81,7 @@ def generate(
             f"expected count >= 1, workers >= 1 and a plain split name, got {count}, {workers}, {split!r}"
         )
     settings = {
-        "format": _FORMAT,
+        "format": FORMAT,
         "seed": seed,
         "image_size": image_size,
         "occlusion": {"kind": occlusion.kind, "level": occlusion.level},
@@ -90,8 +90,13 @@ def generate(
     }
     _check_settings(root / f"procedural_{split}.json", settings)
     tasks = [(root, split, start, min(start + _CHUNK, count), settings) for start in range(0, count, _CHUNK)]
+    missing = [task for task in tasks if not _is_rendered(task)]
+    written = root / "annotations" / f"person_keypoints_{split}.json"
+    if not missing and written.exists() and len(read_json(written)["images"]) == count:
+        return written
     with tqdm(total=count, unit="picture", disable=not progress, desc=f"people ({split})") as bar:
-        for task, _ in zip(tasks, _run(tasks, body_model, workers), strict=True):
+        bar.update(count - sum(task[3] - task[2] for task in missing))
+        for task, _ in zip(missing, _run(missing, body_model, workers), strict=True):
             bar.update(task[3] - task[2])
     return _write_annotations(root, split, tasks, settings)
 
@@ -128,7 +133,7 @@ def _check_settings(path: Path, settings: dict[str, Any]) -> None:
 
 def _run(tasks: list[tuple], body_model: str | Path | None, workers: int) -> Iterator[None]:
     """Render the tasks in order, here or in other processes."""
-    if workers == 1 or len(tasks) == 1:
+    if workers == 1 or len(tasks) <= 1:
         _start_worker(body_model)
         yield from map(_render_chunk, tasks)
         return
@@ -147,13 +152,21 @@ def _chunk_path(root: Path, split: str, start: int, stop: int) -> Path:
     return root / "annotations" / f".{split}_parts" / f"{start:09d}_{stop:09d}.json"
 
 
+def _pictures(task: tuple) -> list[Path]:
+    """Return the picture files of a task."""
+    root, split, start, stop, _ = task
+    return [root / split / f"{index + 1:012d}.jpg" for index in range(start, stop)]
+
+
+def _is_rendered(task: tuple) -> bool:
+    """Whether the pictures of a task and their annotations are there."""
+    return _chunk_path(*task[:4]).exists() and all(picture.exists() for picture in _pictures(task))
+
+
 def _render_chunk(task: tuple) -> None:
-    """Write the pictures start..stop and their annotations, unless they are there."""
+    """Write the pictures start..stop and their annotations."""
     root, split, start, stop, settings = task
-    path = _chunk_path(root, split, start, stop)
-    pictures = [root / split / f"{index + 1:012d}.jpg" for index in range(start, stop)]
-    if path.exists() and all(picture.exists() for picture in pictures):
-        return
+    path, pictures = _chunk_path(root, split, start, stop), _pictures(task)
     rows = []
     for index, picture in zip(range(start, stop), pictures, strict=True):
         sample = render_person(
