@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from common import Row, cpu_seconds, peak_mb
+from benchmarks.common import Row, cpu_seconds, peak_mb
 
 from pctlib.data.coco import read_coco
 from pctlib.metrics.coco import coco_ap, evaluate_coco

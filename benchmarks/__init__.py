@@ -1,0 +1,1 @@
+"""Speed, as ratios to plain references in the same run: `make bench`."""
