@@ -5,4 +5,4 @@ import typer
 app = typer.Typer(no_args_is_help=True, help="Human pose representations: data, evaluation, inference.")
 
 # Each module adds itself to `app` when it is imported.
-from pctlib.commands import data, evaluate, notebook, people, study  # noqa: E402, F401
+from pctlib.commands import data, evaluate, notebook, people, study, train  # noqa: E402, F401

@@ -1,0 +1,53 @@
+"""`pctlib train`: one stage of the study, for scripts and for `accelerate launch`."""
+
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from pctlib.commands import app
+
+
+class Stage(StrEnum):
+    """The stages that several processes can train."""
+
+    tokenizer = "tokenizer"
+    heatmap = "heatmap"
+
+
+@app.command("train")
+def train(
+    stage: Annotated[Stage, typer.Argument(help="which stage")],
+    profile: Annotated[str, typer.Option(help="smoke, demo, extended, paper, or a YAML file")] = "demo",
+    data: Annotated[str, typer.Option(help="procedural, coco or poses")] = "procedural",
+    data_root: Annotated[str, typer.Option(help="folder of the data set; not for procedural")] = "",
+    seed: Annotated[int, typer.Option(min=0, help="of weights, order and augmentation")] = 0,
+    out_dir: Annotated[str, typer.Option(help="folder of the run; the study's own if empty")] = "",
+    heatmap_dir: Annotated[str, typer.Option(help="trained backbone, for image guidance")] = "",
+) -> None:
+    """Train one stage; a finished run is read by the stage's notebook, which then only reports."""
+    from pctlib.study.data import load_splits
+    from pctlib.study.heatmap import load_heatmap, train_heatmap
+    from pctlib.study.layout import StudyLayout, out_folder
+    from pctlib.study.poses import load_poses
+    from pctlib.study.tokenizer import train_tokenizer
+
+    layout = StudyLayout.from_config({"profile": profile, "data": data, "data_root": data_root})
+    settings = layout.profile
+    splits = load_splits(data, settings, data_root=data_root)
+    folder = out_folder(out_dir or layout.run_dir(stage, seed))
+    if stage is Stage.heatmap:
+        result = train_heatmap(settings, splits, seed=seed, out_dir=folder)
+    else:
+        guided = layout.guided
+        backbone_dir = out_folder(heatmap_dir or layout.run_dir("heatmap", seed)) if guided else None
+        result = train_tokenizer(
+            settings,
+            load_poses(splits.train, settings, training=True),
+            val_poses=load_poses(splits.val, settings, training=False),
+            seed=seed,
+            out_dir=folder,
+            guide=load_heatmap(backbone_dir).backbone if guided else None,
+        )
+    last = {name: value for name, value in result.history[-1].items() if value is not None}
+    typer.echo(f"{folder}: " + ", ".join(f"{name} {value:.4g}" for name, value in last.items()))
