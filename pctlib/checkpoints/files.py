@@ -3,6 +3,7 @@
 import pickle
 import re
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -40,7 +41,7 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
     """Read the named tensors of a .safetensors, .pth or .pt file, without running anything in it.
 
     Args:
-        path: the file; its tensors lie at the top or under "state_dict".
+        path: the file; its tensors lie at the top or under "state_dict" or "model".
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -65,13 +66,24 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         raise ValueError(
             f"{path}: not a whole file of weights that can be read safely ({first_line})"
         ) from error
-    state = content.get("state_dict", content) if isinstance(content, Mapping) else None
+    state = content
+    if isinstance(content, Mapping):
+        state = next((content[key] for key in ("state_dict", "model") if key in content), content)
     if not isinstance(state, Mapping) or not state:
-        raise ValueError(f"{path}: expected named tensors, at the top or under 'state_dict'")
+        raise ValueError(f"{path}: expected named tensors, at the top or under 'state_dict' or 'model'")
     for name, value in state.items():
         if not isinstance(name, str) or not isinstance(value, Tensor):
             raise ValueError(f"{path}: expected named tensors, got {name!r}: {type(value).__name__}")
     return dict(state)
+
+
+@contextmanager
+def naming(file: str | Path) -> Iterator[None]:
+    """Put the name of a file before the message of a ValueError raised inside."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{file}: {error}") from error
 
 
 class WithoutInitialisation(TorchFunctionMode):
@@ -81,20 +93,18 @@ class WithoutInitialisation(TorchFunctionMode):
     reading them.
     """
 
-    _SKIPPED = (
-        *(Tensor.uniform_, Tensor.normal_, Tensor.erfinv_),
-        *(
-            nn.init.uniform_,
-            nn.init.normal_,
-            nn.init.kaiming_uniform_,
-        ),  # these are asked before they ask a tensor
-    )
+    # these are asked before they ask a tensor
+    _SKIPPED = (Tensor.erfinv_, nn.init.uniform_, nn.init.normal_, nn.init.kaiming_uniform_)
+    # truncated normals draw until all values lie within their bounds: what is drawn must lie there
+    _ZEROED = (Tensor.uniform_, Tensor.normal_)
 
     def __torch_function__(self, func, types, args=(), kwargs=None):
-        """Return the tensor as it is where it would be filled with random numbers."""
+        """Return the tensor as it is, or zero, where it would be filled with random numbers."""
         kwargs = kwargs or {}
         if func in self._SKIPPED:
             return args[0] if args else kwargs["tensor"]
+        if func in self._ZEROED:
+            return args[0].zero_()
         return func(*args, **kwargs)
 
 

@@ -150,9 +150,9 @@ class ViT(nn.Module):
         self.last_norm = nn.LayerNorm(C, eps=norm_eps)
         for module in self.modules():
             if isinstance(module, nn.Linear):
-                nn.init.trunc_normal_(module.weight, std=0.02)
+                nn.init.normal_(module.weight, std=0.02)
                 nn.init.zeros_(module.bias)
-        nn.init.trunc_normal_(self.pos_embed, std=0.02)
+        nn.init.normal_(self.pos_embed, std=0.02)
 
     def _block(self, number: int, norm_eps: float) -> Block:
         options = {

@@ -25,7 +25,12 @@ class _Runs:
 
 
 @pytest.mark.parametrize(
-    "wrap", [lambda state: state, lambda state: {"state_dict": state, "meta": {"epoch": 3}}]
+    "wrap",
+    [
+        lambda state: state,
+        lambda state: {"state_dict": state, "meta": {"epoch": 3}},
+        lambda state: {"model": state},
+    ],
 )
 def test_state_is_found_at_the_top_or_under_its_key(tmp_path, wrap):
     torch.save(wrap({"w": torch.arange(3)}), tmp_path / "a.pth")
@@ -142,3 +147,11 @@ def test_building_without_initialisation_draws_nothing():
         norm = nn.LayerNorm(4)
     assert torch.equal(torch.get_rng_state(), before)
     assert norm.weight.tolist() == [1] * 4
+
+
+@pytest.mark.parametrize("bound", [0.01, 1.0])
+def test_building_without_initialisation_ends_whatever_the_memory_holds(bound):
+    """A truncated normal draws again until all values are in bounds."""
+    with WithoutInitialisation():
+        values = nn.init.trunc_normal_(torch.full((3,), 9.0), std=1.0, a=-bound, b=bound)
+    assert values.abs().max() <= bound
