@@ -151,10 +151,10 @@ def test_two_runs_of_one_study_do_not_meet(study):
     ("arguments", "message"),
     [
         (["--profile", "smok"], "profile: expected one of .*smoke.*, got 'smok'"),
-        (["--data", "cocoa"], "data: expected one of procedural, coco, poses, got 'cocoa'"),
-        (["--data", "coco"], "data_root: data=coco needs the folder"),
+        (["--data", "cocoa"], "data: expected one of procedural, coco, .*got 'cocoa'"),
+        (["--data", "coco"], "data root: data=coco needs the data set's folder"),
         (["--data", "coco", "--data-root", "nowhere"], "no such file or folder: .*nowhere"),
-        (["--data-root", "somewhere"], "data_root: procedural people need none"),
+        (["--data-root", "somewhere"], "data root: procedural people need none"),
     ],
 )
 def test_bad_requests_end_with_one_line(study, arguments, message):

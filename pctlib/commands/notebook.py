@@ -34,7 +34,7 @@ def run(
     given |= dict(_split(entry) for entry in parameter or [])
     run_notebook(notebook, executed, given)
     if html is not None:
-        layout = StudyLayout.from_config({key: given.get(key) for key in ("profile", "data", "data_root")})
+        layout = StudyLayout.from_config({key: given.get(key) for key in ("profile", "dataset", "root")})
         export_notebook(executed, html, site=layout.site(), page=html.name)
 
 

@@ -32,9 +32,9 @@ def train(
     from pctlib.study.poses import load_poses
     from pctlib.study.tokenizer import train_tokenizer
 
-    layout = StudyLayout.from_config({"profile": profile, "data": data, "data_root": data_root})
+    layout = StudyLayout.from_config({"profile": profile, "dataset": data, "root": data_root})
     settings = layout.profile
-    splits = load_splits(data, settings, data_root=data_root)
+    splits = load_splits(data, settings, root=data_root)
     folder = out_folder(out_dir or layout.run_dir(stage, seed))
     if stage is Stage.heatmap:
         result = train_heatmap(settings, splits, seed=seed, out_dir=folder)

@@ -123,9 +123,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "train": Layout(("joints.mat",), ("images",), lambda file, images: read_lsp_extended(file.parent))
     },
     "h36m": _h36m(),
-    # The embedded people, once written to disk.
+    # As `pctlib.data.procedural.generate` writes them; `read_procedural` reads the 3D part as well.
     "procedural": {
-        split: Layout((f"annotations/{split}.json",), (f"images/{split}", "images"), read_coco, can_skip=True)
+        split: Layout((f"annotations/person_keypoints_{split}.json",), (split,), read_coco, can_skip=True)
         for split in ("train", "val", "test")
     },
 }

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pctlib.data.coco import read_coco
+from pctlib.data.datasets import LAYOUTS, read_dataset
 from pctlib.data.mpii import read_mpii
 from pctlib.data.people import People, concatenate, convert
 from pctlib.data.procedural.generate import FORMAT, generate
@@ -59,37 +60,54 @@ class Splits:
         return counts
 
 
-def load_splits(data: str, profile: Profile, *, data_root: str = "", progress: bool = True) -> Splits:
+def load_splits(dataset: str, profile: Profile, *, root: str = "", progress: bool = True) -> Splits:
     """Return the people of a study; procedural people are made on the first call.
 
     Args:
-        data: "procedural"; "coco", a folder with `annotations/person_keypoints_{train,val}2017.json` and the
-            images; or "poses", annotation files without images for the tokenizer alone (COCO JSON or the
-            MPII HDF5 file, several joined by the path separator): all are read as COCO-17 and a fifth of the
-            images is held out.
+        dataset: "procedural"; a published data set in its own layout below `root`, see
+            `pctlib.data.datasets.LAYOUTS`; or "poses", annotation files without images for the tokenizer
+            alone (COCO JSON or the MPII HDF5 file, several joined by the path separator), read as COCO-17.
         profile: says how many procedural people there are.
-        data_root: folder or files of the data set.
+        root: folder or files of the data set.
         progress: show a progress bar while people are made.
+
+    Returns:
+        Training and validation people. Where a set has only one split, a fifth of its images is held out.
 
     Raises:
         ValueError: if the name is unknown or the data are not sound.
         FileNotFoundError: if a file is missing.
     """
-    check_source(data, data_root)
-    if data == "poses":
-        return _pose_files([Path(path) for path in data_root.split(os.pathsep)])
-    if data == "coco":
-        train, val = (
-            read_coco(
-                Path(data_root) / "annotations" / f"person_keypoints_{split}2017.json",
-                Path(data_root) / f"{split}2017",
-            )
-            for split in ("train", "val")
-        )
-        return Splits(train, val, "COCO")
-    root = make_people(profile, progress=progress)
-    train, val = (read_procedural(root, split) for split in ("train", "val"))
-    return Splits(train, val, "procedural people")
+    check_source(dataset, root)
+    if dataset == "poses":
+        return _pose_files([Path(path) for path in root.split(os.pathsep)])
+    if dataset == "procedural":
+        folder = make_people(profile, progress=progress)
+        train, val = (read_procedural(folder, split) for split in ("train", "val"))
+        return Splits(train, val, "procedural people")
+    return _published(dataset, Path(root))
+
+
+def _published(name: str, root: Path) -> Splits:
+    """Read the splits of a published data set that lie below a folder."""
+    there = [
+        split
+        for split, layout in LAYOUTS[name].items()
+        if any((root / file).is_file() for file in layout.annotations)
+    ]
+    learn = next((split for split in ("train", "trainval") if split in there), None)
+    measure = next((split for split in ("val", "test") if split in there), None)
+    if learn and measure:
+        return Splits(*(_read_split(name, root, split) for split in (learn, measure)), name)
+    people = _read_split(name, root, learn or measure or next(iter(LAYOUTS[name])))
+    val, train = people.split(0.2, seed=0)
+    return Splits(train, val, name)
+
+
+def _read_split(name: str, root: Path, split: str) -> People:
+    """Read one split, without images if their folder is missing."""
+    folders = LAYOUTS[name][split].images
+    return read_dataset(name, root, split, with_images=any((root / folder).is_dir() for folder in folders))
 
 
 def make_people(profile: Profile, *, progress: bool = True) -> Path:

@@ -29,30 +29,30 @@ class StudyLayout:
     Attributes:
         profile: the validated profile.
         profile_source: its name or file, as the user gave it.
-        data: name of the data set.
-        data_root: its folder; empty for the procedural people.
+        dataset: name of the data set.
+        root: its folder; empty for the procedural people.
     """
 
     profile: Profile
     profile_source: str = "demo"
-    data: str = "procedural"
-    data_root: str = ""
+    dataset: str = "procedural"
+    root: str = ""
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "StudyLayout":
-        """Build the layout from Snakemake's `--config profile=... data=... data_root=...`."""
+        """Build the layout from Snakemake's `--config profile=... dataset=... root=...`."""
         source = str(config.get("profile", "demo"))
         return cls(
             profile=load_profile(source),
             profile_source=source,
-            data=str(config.get("data") or "procedural"),
-            data_root=str(config.get("data_root") or ""),
+            dataset=str(config.get("dataset") or "procedural"),
+            root=str(config.get("root") or ""),
         )
 
     @property
     def name(self) -> str:
         """Folder below `reports/`: the profile, and the data set unless it is the default."""
-        return self.profile.name if self.data == "procedural" else f"{self.profile.name}-{self.data}"
+        return self.profile.name if self.dataset == "procedural" else f"{self.profile.name}-{self.dataset}"
 
     @property
     def guided(self) -> bool:
@@ -94,15 +94,15 @@ class StudyLayout:
         """Return the pages of the report for their navigation."""
         from pctlib.reporting.page import Site  # Snakemake reads this module before every job
 
-        note = f"{self.profile.name} profile on {self.data}, pctlib {__version__}"
+        note = f"{self.profile.name} profile on {self.dataset}, pctlib {__version__}"
         return Site("Human pose representations", tuple(self.pages()), note)
 
     def values(self, step: str, *, seed: int | str | None = None) -> str:
         """Return the notebook parameters of one run as JSON."""
         values: dict[str, Any] = {
             "profile": self.profile_source,
-            "data": self.data,
-            "data_root": self.data_root,
+            "dataset": self.dataset,
+            "root": self.root,
         }
         if seed is not None:
             values["seed"] = int(seed)

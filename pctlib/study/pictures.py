@@ -2,15 +2,18 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
-from pctlib.data.crops import transform_points
+from pctlib.data.crops import crop_affine, transform_points
 from pctlib.data.patches import Patches
 from pctlib.data.people import People
 from pctlib.study.predictions import Predictions
 from pctlib.visualization.galleries import GalleryRow
+
+_GREY = 232
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Pictures:
 
 
 def person_pictures(people: People, rows: Iterable[int], *, size: int = 256) -> Pictures:
-    """Cut people out of their images.
+    """Cut people out of their images; people without images stand on plain grey.
 
     Args:
         people: the table.
@@ -48,18 +51,19 @@ def person_pictures(people: People, rows: Iterable[int], *, size: int = 256) -> 
         FileNotFoundError: if an image is missing.
         ValueError: if an image is damaged.
     """
-    rows = list(rows)
-    chosen = people.select(rows)
-    patches = Patches(chosen, (size, size), margin=1.0)
+    chosen = people.select(list(rows))
     pictures = Pictures([], [], [], [], [])
-    for index in range(len(chosen)):
-        item = patches[index]
-        keypoints = transform_points(item["affine"][None], item["keypoints_image"][None])[0]
-        pictures.images.append(item["patch"].permute(1, 2, 0).numpy())
-        pictures.keypoints.append(keypoints.numpy())
-        pictures.visible.append(chosen.visible[index])
-        pictures.affines.append(item["affine"])
-        pictures.lengths.append(float(chosen.boxes_xywh[index, 2:].max() * item["affine"][0, 0]))
+    affines = crop_affine(torch.from_numpy(chosen.boxes_xywh), (size, size))
+    keypoints = transform_points(affines, torch.from_numpy(chosen.keypoints_image))
+    pictures.keypoints.extend(keypoints.numpy())
+    pictures.visible.extend(chosen.visible)
+    pictures.affines.extend(affines)
+    pictures.lengths.extend((chosen.boxes_xywh[:, 2:].max(1) * affines[:, 0, 0].numpy()).tolist())
+    if any(file == Path() for file in chosen.image_files):
+        pictures.images.extend(np.full((len(chosen), size, size, 3), _GREY, dtype=np.uint8))
+        return pictures
+    patches = Patches(chosen, (size, size), margin=1.0)
+    pictures.images.extend(patches[row]["patch"].permute(1, 2, 0).numpy() for row in range(len(chosen)))
     return pictures
 
 

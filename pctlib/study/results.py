@@ -94,7 +94,7 @@ class StudyResults:
             FileNotFoundError: if a run is missing.
             ValueError: if a run was made on other people.
         """
-        splits = load_splits(layout.data, layout.profile, data_root=layout.data_root, progress=False)
+        splits = load_splits(layout.dataset, layout.profile, root=layout.root, progress=False)
         people = _measured_people(splits.val, root / layout.run_dir("heatmap", layout.profile.seeds[0]))
         floor = mean_pose_predictions(splits.train, people, layout.profile.crop)
         metrics = {FLOOR: [judge(people, floor)]}
@@ -184,7 +184,7 @@ class StudyResults:
     @property
     def source(self) -> str:
         """Name of the data set."""
-        return "procedural people" if self.layout.data == "procedural" else self.layout.data.upper()
+        return "procedural people" if self.layout.dataset == "procedural" else self.layout.dataset.upper()
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers that the index's prose takes, and all metrics by method and seed."""
@@ -336,7 +336,7 @@ class StudyResults:
         runs = "one seed, so no interval" if seeds == 1 else f"{seeds} seeds"
         where = (
             "Procedural people are not photographs"
-            if self.layout.data == "procedural"
+            if self.layout.dataset == "procedural"
             else f"{self.run_card.counts['training people']} people are few"
         )
         return (

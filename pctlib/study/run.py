@@ -11,7 +11,7 @@ from pathlib import Path
 
 from pctlib.project import project_root, resolve
 from pctlib.study.layout import StudyLayout
-from pctlib.study.sources import check_source
+from pctlib.study.sources import STUDIED, check_source
 
 
 def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: bool = False) -> Path:
@@ -22,7 +22,7 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
 
     Args:
         profile: name of a profile or a YAML file.
-        data: "procedural" or "coco".
+        data: one of `STUDIED`.
         data_root: folder of the data set.
         cores: how many CPU cores all jobs together may use.
         dry_run: only print what would run.
@@ -38,8 +38,11 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
     if profile.endswith((".yml", ".yaml")):
         profile = str(Path(profile).resolve())
     data_root = str(resolve(data_root, Path.cwd())) if data_root else ""
-    layout = StudyLayout.from_config({"profile": profile, "data": data, "data_root": data_root})
+    layout = StudyLayout.from_config({"profile": profile, "dataset": data, "root": data_root})
     check_source(data, data_root)
+    if data not in STUDIED:
+        known = ", ".join(STUDIED)
+        raise ValueError(f"data: the whole study runs on {known}, not on '{data}'; notebook 00 shows it")
     started = time.monotonic()
     with _only_one(root / "reports" / layout.name):
         code = subprocess.run(_command(root, layout, cores, dry_run), cwd=root, check=False).returncode
@@ -55,7 +58,7 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
 
 
 def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list[str]:
-    config = [f"profile={layout.profile_source}", f"data={layout.data}", f"data_root={layout.data_root}"]
+    config = [f"profile={layout.profile_source}", f"dataset={layout.dataset}", f"root={layout.root}"]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "workflow" / "Snakefile")]
     # Our own lock below ends with the process, so a killed run needs no unlocking by hand.
     command += ["--cores", str(cores), "--nolock", "--rerun-incomplete", "--keep-going", "--quiet", "rules"]

@@ -3,26 +3,30 @@
 import os
 from pathlib import Path
 
-SOURCES = ("procedural", "coco", "poses")
+PUBLISHED = ("coco", "coco-wholebody", "crowdpose", "ochuman", "mpii", "lsp", "lsp-extended", "h36m")
+SOURCES = ("procedural", *PUBLISHED, "poses")
+STUDIED = ("procedural", "coco", "crowdpose")  # with images, two splits and OKS sigmas
 
 
-def check_source(data: str, data_root: str) -> None:
+def check_source(dataset: str, root: str) -> None:
     """Refuse a data set that is unknown, has no folder, or whose folder is missing.
+
+    Args:
+        dataset: one of `SOURCES`.
+        root: its folder; for "poses" its files, joined by the path separator.
 
     Raises:
         ValueError: if the name is unknown, or a root is missing or not wanted.
         FileNotFoundError: if the root does not exist.
     """
-    if data not in SOURCES:
-        raise ValueError(f"data: expected one of {', '.join(SOURCES)}, got '{data}'")
-    if data == "procedural":
-        if data_root:
-            raise ValueError(
-                f"data_root: procedural people need none, got '{data_root}'; did you mean data=coco?"
-            )
+    if dataset not in SOURCES:
+        raise ValueError(f"data: expected one of {', '.join(SOURCES)}, got '{dataset}'")
+    if dataset == "procedural":
+        if root:
+            raise ValueError(f"data root: procedural people need none, got '{root}'; was data=coco meant?")
         return
-    if not data_root:
-        raise ValueError(f"data_root: data={data} needs the folder of the data set (make: DATA_ROOT=folder)")
-    for path in data_root.split(os.pathsep) if data == "poses" else [data_root]:
+    if not root:
+        raise ValueError(f"data root: data={dataset} needs the data set's folder (make: DATA_ROOT=folder)")
+    for path in root.split(os.pathsep) if dataset == "poses" else [root]:
         if not Path(path).exists():
-            raise FileNotFoundError(f"data_root: no such file or folder: {path}")
+            raise FileNotFoundError(f"data root: no such file or folder: {path}")

@@ -1,0 +1,114 @@
+"""Where the people of a study come from."""
+
+import os
+
+import numpy as np
+import pytest
+from study_people import make_people
+
+from pctlib.data.coco import write_coco
+from pctlib.profiles import load_profile
+from pctlib.project import project_root
+from pctlib.study.data import load_splits
+from pctlib.study.data import make_people as make_procedural
+from pctlib.study.pictures import gallery_rows, person_pictures
+from pctlib.study.predictions import Predictions
+from pctlib.study.sources import SOURCES, check_source
+
+SMOKE = load_profile("smoke")
+
+
+def write_split(root, split, count, seed):
+    folder = root / f"{split}2017"
+    people = make_people(folder, count, seed=seed)
+    write_coco(people, root / "annotations" / f"person_keypoints_{split}2017.json", image_dir=folder)
+    return people
+
+
+def test_coco_has_its_own_splits(tmp_path):
+    written = [write_split(tmp_path, "train", 6, 1), write_split(tmp_path, "val", 3, 2)]
+    splits = load_splits("coco", SMOKE, root=str(tmp_path))
+    assert (len(splits.train), len(splits.val)) == (6, 3)
+    np.testing.assert_allclose(splits.val.boxes_xywh, written[1].boxes_xywh, atol=0.01)
+    assert splits.counts()["training people"] == 6
+    assert splits.summary().set_index("split")["people"].to_dict() == {"training": 6, "validation": 3}
+
+
+def test_a_single_split_holds_out_a_fifth_of_its_images(tmp_path):
+    write_split(tmp_path, "val", 10, 3)
+    splits = load_splits("coco", SMOKE, root=str(tmp_path))
+    assert (len(splits.train), len(splits.val)) == (8, 2)
+    assert not set(splits.train.image_ids) & set(splits.val.image_ids)
+
+
+def test_poses_of_several_files_are_read_together(tmp_path):
+    write_split(tmp_path / "a", "val", 10, 4)
+    write_split(tmp_path / "b", "val", 5, 5)
+    files = [str(tmp_path / x / "annotations" / "person_keypoints_val2017.json") for x in "ab"]
+    splits = load_splits("poses", SMOKE, root=os.pathsep.join(files))
+    assert (len(splits.train), len(splits.val)) == (12, 3)
+
+
+def test_procedural_people_are_made_once_and_keep_their_truth(tmp_path, monkeypatch):
+    smoke_file = project_root() / "workflow" / "profiles" / "smoke.yml"
+    (tmp_path / "workflow" / "profiles").mkdir(parents=True)
+    monkeypatch.setenv("PCTLIB_ROOT", str(tmp_path))
+    small = SMOKE.model_copy(
+        update={"people": SMOKE.people.model_copy(update={"train_images": 3, "val_images": 2})}
+    )
+    splits = load_splits("procedural", small, progress=False)
+    assert splits.train.keypoints_3d.shape == (len(splits.train), 17, 3)
+    assert splits.train.occlusion.max() <= 1
+    picture = splits.train.image_files[0]
+    before = picture.stat().st_mtime_ns
+    assert make_procedural(small, progress=False) in picture.parents
+    assert picture.stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize(
+    ("dataset", "root", "error", "message"),
+    [
+        ("cocoa", "", ValueError, "expected one of procedural, coco"),
+        ("procedural", "somewhere", ValueError, "procedural people need none"),
+        ("coco", "", ValueError, "needs the data set's folder"),
+        ("coco", "nowhere", FileNotFoundError, "no such file or folder: nowhere"),
+    ],
+)
+def test_bad_sources_are_named(dataset, root, error, message):
+    with pytest.raises(error, match=message):
+        check_source(dataset, root)
+
+
+def test_empty_folder_says_what_was_expected(tmp_path):
+    for name in set(SOURCES) - {"procedural", "poses"}:
+        with pytest.raises(FileNotFoundError, match="expected"):
+            load_splits(name, SMOKE, root=str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("name", "folder", "count"), [("coco", "coco-mini", 121), ("lsp-extended", "lsp", 320)]
+)
+def test_real_data_sets_are_read(shared, name, folder, count):
+    splits = load_splits(name, SMOKE, root=str(shared / "data" / folder))
+    assert len(splits.train) + len(splits.val) == count
+
+
+def test_pictures_show_the_crop_and_people_without_images_stand_on_grey(tmp_path):
+    people = make_people(tmp_path, 4)
+    pictures = person_pictures(people, [2, 0], size=80)
+    assert [image.shape for image in pictures.images] == [(80, 80, 3)] * 2
+    inside = pictures.keypoints[0][people.visible[2] > 0]
+    assert ((inside > 0) & (inside < 80)).all()
+    assert pictures.lengths[0] == pytest.approx(80 / 1.25, rel=1e-4)
+    people.image_files = [type(people.image_files[0])()] * 4
+    blank = person_pictures(people, [2], size=80)
+    np.testing.assert_allclose(blank.keypoints[0], pictures.keypoints[0])
+    assert blank.images[0].std() == 0
+
+
+def test_gallery_places_predictions_in_the_crop(tmp_path):
+    people = make_people(tmp_path, 4)
+    truth = Predictions(people.keypoints_image, np.ones((4, 17), np.float32))
+    (row,) = gallery_rows(people, [(1, "worst")], {"truth": truth}, size=64)
+    np.testing.assert_allclose(row.predictions["truth"], row.truth, atol=1e-3)
+    assert row.label == "worst"
