@@ -53,9 +53,7 @@ def test_procedural_people_are_made_once_and_keep_their_truth(tmp_path, monkeypa
     smoke_file = project_root() / "workflow" / "profiles" / "smoke.yml"
     (tmp_path / "workflow" / "profiles").mkdir(parents=True)
     monkeypatch.setenv("PCTLIB_ROOT", str(tmp_path))
-    small = SMOKE.model_copy(
-        update={"people": SMOKE.people.model_copy(update={"train_images": 3, "val_images": 2})}
-    )
+    small = load_profile(smoke_file, people__train_images=3, people__val_images=2)
     splits = load_splits("procedural", small, progress=False)
     assert splits.train.keypoints_3d.shape == (len(splits.train), 17, 3)
     assert splits.train.occlusion.max() <= 1
