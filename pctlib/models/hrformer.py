@@ -155,8 +155,8 @@ class HRFormer(nn.Module):
     """The finest feature map of HRFormer, at a quarter of the input's height and width.
 
     Source: Yuan et al. 2021, arXiv:2110.09408, table 1, and release (pose). The defaults are HRFormer-B's.
-    Coarser maps are enlarged bilinearly, as in the release for pose and its port in mmpose 1.3.2; the
-    release for classification repeats the nearest cell.
+    Coarser maps are enlarged bilinearly, as in the port to mmpose 1.3.2, which loads the release's weights;
+    the release's own classifier repeats the nearest cell.
 
     Args:
         widths: channels of the maps at stride 4, 8, 16 and 32.

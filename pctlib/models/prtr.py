@@ -64,6 +64,9 @@ class DecoderLayer(EncoderLayer):
 class PRTRHead(nn.Module):
     """DETR's transformer on one feature map: N queries answer which keypoint they are, and where it is.
 
+    As in DETR the queries have gathered nothing when they first look at each other, so that the first matrix
+    of that attention, `decoder.0.self_attn.in_proj_weight`, never acts and its gradient is zero.
+
     Source: Li et al. 2021, arXiv:2104.06976, section 3, and release (two-stage, `pose_transformer`).
 
     Args:
