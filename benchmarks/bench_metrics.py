@@ -7,8 +7,8 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from benchmarks.common import Row, cpu_seconds, peak_mb
 
+from benchmarks.common import Row, cpu_seconds, peak_mb
 from pctlib.data.coco import read_coco
 from pctlib.metrics.coco import coco_ap, evaluate_coco
 from pctlib.skeletons import COCO

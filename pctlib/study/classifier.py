@@ -237,4 +237,4 @@ def load_classifier(out_dir: str | Path) -> PoseEstimator:
     model = FrozenBackbone(backbone, build_classifier(profile, backbone, tokenizer, skeleton))
     path = out_dir / "model.safetensors"
     load_weights(model, read_tensors(path), path)
-    return model.eval()
+    return model.to(memory_format=torch.channels_last).eval()

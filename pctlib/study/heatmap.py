@@ -71,6 +71,7 @@ def train_heatmap(
     torch.manual_seed(mix_seed(seed, 30))
     backbone = build_backbone(profile, pretrained=profile.heatmap.pretrained)
     model = PoseEstimator(backbone, build_heatmap(profile, backbone, splits.train.skeleton))
+    model = model.to(memory_format=torch.channels_last)
     task = EstimatorTask(
         model,
         Crops(splits.train, profile, training=True),
@@ -107,4 +108,4 @@ def load_heatmap(out_dir: str | Path) -> PoseEstimator:
     model = PoseEstimator(backbone, build_heatmap(profile, backbone, SKELETONS[description["skeleton"]]))
     path = out_dir / "model.safetensors"
     load_weights(model, read_tensors(path), path)
-    return model.eval()
+    return model.to(memory_format=torch.channels_last).eval()
