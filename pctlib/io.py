@@ -81,7 +81,12 @@ def write_tensors(
     """Write named tensors in the safetensors format, atomically."""
     import safetensors.torch  # brings torch, which takes seconds to import and most callers do not need
 
-    contiguous = {name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}
+    contiguous, seen = {}, set()
+    for name, tensor in tensors.items():
+        values = tensor.detach().cpu().contiguous()
+        # The format refuses tensors that share memory, as a frozen backbone that is in a model twice does.
+        contiguous[name] = values.clone() if values.data_ptr() in seen else values
+        seen.add(values.data_ptr())
 
     def save(temporary: Path) -> None:
         try:

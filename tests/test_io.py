@@ -58,3 +58,10 @@ def test_bad_files_are_named(tmp_path):
     with pytest.raises(ValueError, match="not JSON compliant"):
         write_json(tmp_path / "nan.json", float("nan"))
     assert not (tmp_path / "nan.json").exists()
+
+
+def test_tensors_that_share_memory_are_written_twice(tmp_path):
+    weight = torch.arange(4.0)
+    read = read_tensors(write_tensors(tmp_path / "w.safetensors", {"a": weight, "b": weight}))
+    assert torch.equal(read["a"], weight)
+    assert torch.equal(read["b"], weight)

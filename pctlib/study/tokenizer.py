@@ -18,7 +18,7 @@ from pctlib.metrics.reconstruction import reconstruction_metrics
 from pctlib.models.backbones import Backbone
 from pctlib.models.codebook import codebook_perplexity, codebook_usage
 from pctlib.models.layers import MixerSize
-from pctlib.models.tokenizer import GuidedTokenizer, PoseTokenizer, TokenizerOutput
+from pctlib.models.tokenizer import GuidedTokenizer, PoseTokenizer, TokenizerOutput, guide_features
 from pctlib.profiles import Profile, TokenizerProfile
 from pctlib.schedule import Step, mix_seed
 from pctlib.settings import TrainingSettings
@@ -299,7 +299,7 @@ def _tokens(model: PoseTokenizer | GuidedTokenizer, poses: Poses, rows: Tensor) 
         return model.encode(keypoints[rows], poses.visible[rows])
     tokens = []
     for inputs in poses.images.inputs(rows.split(64), torch.device("cpu")):
-        features = model.joint_features(inputs.images, inputs.keypoints)
+        features = guide_features(model.guide, inputs.images, inputs.keypoints)
         tokens.append(model.tokenizer.encode(inputs.keypoints, inputs.visible, joint_features=features))
     return torch.cat(tokens)
 
