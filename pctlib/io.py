@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
+def write_atomic(path: str | Path, write: Callable[[Path], None], *, flush: bool = True) -> Path:
     """Let `write` fill a temporary file beside `path`, then rename it over `path`.
 
     A reader sees the old content or the new, never a part; a failed write leaves no trace.
@@ -22,6 +22,8 @@ def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
     Args:
         path: the file to be written; its folder is made if missing.
         write: is given the temporary path and writes the whole content there.
+        flush: wait until the content is on the disk, so that it also survives a power cut; for many small
+            files that can be made again this takes longer than the rest.
 
     Returns:
         `path`.
@@ -37,8 +39,9 @@ def write_atomic(path: str | Path, write: Callable[[Path], None]) -> Path:
         os.close(handle)
         temporary = Path(name)
         write(temporary)
-        with temporary.open("rb") as stream:
-            os.fsync(stream.fileno())
+        if flush:
+            with temporary.open("rb") as stream:
+                os.fsync(stream.fileno())
         temporary.chmod(0o666 & ~_umask())  # mkstemp makes files private
         temporary.replace(path)
     except OSError as error:

@@ -1,6 +1,8 @@
 """`pctlib notebook run`: execute a notebook of the study and write its page."""
 
 import json
+import sys
+import time
 from pathlib import Path
 from typing import Annotated
 
@@ -32,10 +34,13 @@ def run(
     except json.JSONDecodeError as error:
         raise ValueError(f"--values: expected a JSON object, got {values!r} ({error})") from error
     given |= dict(_split(entry) for entry in parameter or [])
-    run_notebook(notebook, executed, given)
+    started = time.monotonic()
+    typer.echo(f"{notebook.stem}: running; as far as it got: {executed}", err=True)
+    run_notebook(notebook, executed, given, progress=sys.stderr.isatty())
     if html is not None:
         layout = StudyLayout.from_config({key: given.get(key) for key in ("profile", "dataset", "root")})
         export_notebook(executed, html, site=layout.site(), page=html.name)
+    typer.echo(f"{notebook.stem}: {time.monotonic() - started:.0f} s", err=True)
 
 
 def _split(entry: str) -> tuple[str, object]:

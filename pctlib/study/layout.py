@@ -117,9 +117,10 @@ class StudyLayout:
     def modules(self, *names: str) -> list[str]:
         """Return source files of the package by module path or pattern, relative to the study's folder."""
         root = project_root()
-        return sorted(
-            str(path.relative_to(root)) for name in names for path in root.glob(f"pctlib/{name}.py")
-        )
+        files = {name: list(root.glob(f"pctlib/{name}.py")) for name in names}
+        if missing := [name for name, found in files.items() if not found]:
+            raise ValueError(f"no source file pctlib/{missing[0]}.py below {root}")
+        return sorted(str(path.relative_to(root)) for found in files.values() for path in found)
 
     def resources(self, step: str) -> dict[str, Any]:
         """Return what a cluster must give one job of a step, in the names of Snakemake's executors."""

@@ -61,9 +61,9 @@ def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list
     config = [f"profile={layout.profile_source}", f"dataset={layout.dataset}", f"root={layout.root}"]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "workflow" / "Snakefile")]
     # Our own lock below ends with the process, so a killed run needs no unlocking by hand.
-    command += ["--cores", str(cores), "--nolock", "--rerun-incomplete", "--keep-going", "--quiet", "rules"]
+    command += ["--cores", str(cores), "--nolock", "--rerun-incomplete", "--keep-going"]
     command += ["--config", *config]
-    return [*command, "--dry-run"] if dry_run else command
+    return [*command, "--dry-run"] if dry_run else [*command, "--quiet", "all"]  # each step speaks for itself
 
 
 @contextmanager

@@ -179,7 +179,7 @@ def _render_chunk(task: tuple) -> None:
         )
         data = io.BytesIO()
         Image.fromarray(sample.image).save(data, "JPEG", quality=_JPEG_QUALITY)
-        write_atomic(picture, lambda temporary, data=data: temporary.write_bytes(data.getvalue()))
+        write_atomic(picture, lambda file, data=data: file.write_bytes(data.getvalue()), flush=False)
         rows += [_row(sample, person, index + 1, i == 0) for i, person in enumerate(sample.people)]
     write_json(path, rows, indent=None)
 
