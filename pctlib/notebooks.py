@@ -1,6 +1,9 @@
 """Running notebooks by papermill, strictly: an unknown parameter is an error, not a warning."""
 
 import logging
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -61,18 +64,26 @@ def run_notebook(
     executed.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("papermill.translators").setLevel(logging.ERROR)
     try:
-        papermill.execute_notebook(
-            str(notebook),
-            str(executed),
-            parameters,
-            cwd=str(Path(notebook).resolve().parent),
-            kernel_name="python3",
-            progress_bar=progress,
-            config=Config({"KernelManager": {"transport": "ipc"}}),  # a local socket: no port, no listener
-        )
+        with _local_sockets() as config:
+            papermill.execute_notebook(
+                str(notebook),
+                str(executed),
+                parameters,
+                cwd=str(Path(notebook).resolve().parent),
+                kernel_name="python3",
+                progress_bar=progress,
+                config=config,
+            )
     except PapermillExecutionError as error:
         raise NotebookError(
             f"{notebook}, cell {error.cell_index}: {error.ename}: {error.evalue} "
             f"(executed so far: {executed})"
         ) from error
     return executed
+
+
+@contextmanager
+def _local_sockets() -> Iterator[Config]:
+    """Let notebook and kernel talk over sockets in a folder of their own: no port, nobody else's kernel."""
+    with tempfile.TemporaryDirectory(prefix="pctlib-") as folder:
+        yield Config({"KernelManager": {"transport": "ipc", "ip": str(Path(folder) / "kernel")}})
