@@ -43,6 +43,8 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
     if data not in STUDIED:
         known = ", ".join(STUDIED)
         raise ValueError(f"data: the whole study runs on {known}, not on '{data}'; notebook 00 shows it")
+    if layout.profile.device == "cuda":
+        _ = layout.profile.torch_device  # refuses here, not after the first steps
     started = time.monotonic()
     with _only_one(root / "reports" / layout.name):
         code = subprocess.run(_command(root, layout, cores, dry_run), cwd=root, check=False).returncode
