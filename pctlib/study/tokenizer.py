@@ -379,7 +379,8 @@ def summarise_reconstruction(
         ("codebook entries in use", metrics["codebook usage"], "share"),
         ("codebook perplexity", metrics["codebook perplexity"], "entries"),
     ]
-    kept = [row for row in rows if row[1] is not None]
+    # Quantities of such different sizes share a column: each is written with its own four digits.
+    kept = [(name, f"{value:.4g}", unit) for name, value, unit in rows if value is not None]
     return pd.DataFrame(kept, columns=["quantity", "value", "unit"])
 
 

@@ -100,8 +100,8 @@ CASES = {
     ("lsp-extended", "train"): ("joints.mat", "images", LSP, 4, write_lsp_extended),
     ("h36m", "test"): ("annotation_body3d/fps10/h36m_test.npz", "images", H36M, 1, write_h36m),
     ("procedural", "train"): (
-        "annotations/train.json",
-        "images/train",
+        "annotations/person_keypoints_train.json",
+        "train",
         COCO,
         2,
         lambda p: write_coco(coco_people(), p),
