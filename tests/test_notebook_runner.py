@@ -1,5 +1,8 @@
 """Running notebooks: parameters are checked, failures name the cell."""
 
+import subprocess
+import sys
+
 import nbformat
 import pytest
 
@@ -51,3 +54,20 @@ def test_notebooks_without_parameters_cell_and_other_files_are_refused(tmp_path)
         notebook_parameters(tmp_path / "b.ipynb")
     with pytest.raises(FileNotFoundError, match="c.ipynb"):
         notebook_parameters(tmp_path / "c.ipynb")
+
+
+@pytest.mark.slow
+def test_notebooks_run_side_by_side(tmp_path):
+    source = write_notebook(
+        tmp_path / "a.ipynb", "number: int = 1  # a number", "import time; time.sleep(1); number"
+    )
+    command = [sys.executable, "-m", "pctlib", "notebook", "run", str(source)]
+    runs = [
+        subprocess.Popen([*command, "--executed", str(tmp_path / f"{n}.ipynb"), "-p", f"number={n}"])
+        for n in (2, 3)
+    ]
+    assert [run.wait(timeout=120) for run in runs] == [0, 0]
+    for n in (2, 3):
+        cells = nbformat.read(tmp_path / f"{n}.ipynb", as_version=4).cells
+        assert cells[-1].outputs[0].data["text/plain"] == str(n)
+    assert {path.suffix for path in tmp_path.iterdir()} == {".ipynb"}, "sockets left behind"

@@ -7,9 +7,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from pctlib.checkpointing import load_weights
 from pctlib.data.augmentation import Inputs
-from pctlib.io import read_json, read_tensors
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.layers import MixerSize
@@ -17,11 +15,11 @@ from pctlib.models.representations.pct import HeadSize, PCTClassifier
 from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.profiles import Profile
 from pctlib.schedule import mix_seed
-from pctlib.skeletons import SKELETONS, Skeleton
+from pctlib.skeletons import Skeleton
 from pctlib.study.crops import Crops
 from pctlib.study.data import Splits
 from pctlib.study.estimators import EstimatorTask, Features, HeadTask, extract_features
-from pctlib.study.heatmap import build_backbone, build_heatmap, save_model
+from pctlib.study.heatmap import build_backbone, build_heatmap, load_model, save_model
 from pctlib.study.tokenizer import build_tokenizer
 from pctlib.training import TrainingResult, train
 
@@ -221,20 +219,12 @@ class FrozenBackbone(PoseEstimator):
 
 
 def load_classifier(out_dir: str | Path) -> PoseEstimator:
-    """Read what `train_classifier` saved, in eval mode on the CPU.
+    """Read what `train_classifier` saved; errors as in `load_model`."""
 
-    Raises:
-        FileNotFoundError: if the folder holds no trained model.
-        ValueError: if the weights do not fit.
-    """
-    out_dir = Path(out_dir)
-    description = read_json(out_dir / "model.json")
-    profile = Profile.model_validate(description["profile"])
-    skeleton = SKELETONS[description["skeleton"]]
-    backbone = build_backbone(profile)
-    channels = backbone.channels[-1] if profile.tokenizer.guide_ratio else 0
-    tokenizer = build_tokenizer(profile, num_keypoints=skeleton.num_keypoints, guide_channels=channels)
-    model = FrozenBackbone(backbone, build_classifier(profile, backbone, tokenizer, skeleton))
-    path = out_dir / "model.safetensors"
-    load_weights(model, read_tensors(path), path)
-    return model.to(memory_format=torch.channels_last).eval()
+    def build(profile: Profile, skeleton: Skeleton) -> PoseEstimator:
+        backbone = build_backbone(profile)
+        channels = backbone.channels[-1] if profile.tokenizer.guide_ratio else 0
+        tokenizer = build_tokenizer(profile, num_keypoints=skeleton.num_keypoints, guide_channels=channels)
+        return FrozenBackbone(backbone, build_classifier(profile, backbone, tokenizer, skeleton))
+
+    return load_model(out_dir, build)

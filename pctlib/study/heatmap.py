@@ -1,5 +1,6 @@
 """Stage 0: backbone and SimpleBaseline head on heatmaps; the baseline, and PCT's start."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -94,8 +95,12 @@ def save_model(model: torch.nn.Module, profile: Profile, skeleton: Skeleton, out
     )
 
 
-def load_heatmap(out_dir: str | Path) -> PoseEstimator:
-    """Read what `train_heatmap` saved, in eval mode on the CPU.
+def load_model(out_dir: str | Path, build: Callable[[Profile, Skeleton], PoseEstimator]) -> PoseEstimator:
+    """Read what `save_model` wrote, in eval mode on the CPU.
+
+    Args:
+        out_dir: folder of the run.
+        build: makes the model, untrained, from profile and keypoint set.
 
     Raises:
         FileNotFoundError: if the folder holds no trained model.
@@ -103,9 +108,17 @@ def load_heatmap(out_dir: str | Path) -> PoseEstimator:
     """
     out_dir = Path(out_dir)
     description = read_json(out_dir / "model.json")
-    profile = Profile.model_validate(description["profile"])
-    backbone = build_backbone(profile)
-    model = PoseEstimator(backbone, build_heatmap(profile, backbone, SKELETONS[description["skeleton"]]))
+    model = build(Profile.model_validate(description["profile"]), SKELETONS[description["skeleton"]])
     path = out_dir / "model.safetensors"
     load_weights(model, read_tensors(path), path)
     return model.to(memory_format=torch.channels_last).eval()
+
+
+def load_heatmap(out_dir: str | Path) -> PoseEstimator:
+    """Read what `train_heatmap` saved; errors as in `load_model`."""
+
+    def build(profile: Profile, skeleton: Skeleton) -> PoseEstimator:
+        backbone = build_backbone(profile)
+        return PoseEstimator(backbone, build_heatmap(profile, backbone, skeleton))
+
+    return load_model(out_dir, build)

@@ -315,6 +315,16 @@ def save_tokenizer(model: PoseTokenizer, profile: Profile, out_dir: str | Path) 
     write_json(out_dir / "model.json", description)
 
 
+def adopt_tokenizer(profile: Profile, out_dir: str | Path) -> Profile:
+    """Return a profile with the tokenizer section that a trained tokenizer was built from.
+
+    Raises:
+        FileNotFoundError: if the folder holds no trained tokenizer.
+    """
+    trained = Profile.model_validate(read_json(Path(out_dir) / "model.json")["profile"])
+    return profile.model_copy(update={"tokenizer": trained.tokenizer})
+
+
 def load_tokenizer(out_dir: str | Path) -> PoseTokenizer:
     """Read what `train_tokenizer` saved, in eval mode on the CPU.
 

@@ -13,7 +13,7 @@ from pctlib.study.data import Splits
 from pctlib.study.estimators import extract_features
 from pctlib.study.heatmap import build_backbone, load_heatmap, train_heatmap
 from pctlib.study.poses import load_poses
-from pctlib.study.tokenizer import load_tokenizer, train_tokenizer
+from pctlib.study.tokenizer import adopt_tokenizer, load_tokenizer, train_tokenizer
 
 CPU = torch.device("cpu")
 
@@ -80,6 +80,20 @@ def test_classifier_learns_on_a_frozen_backbone_and_is_read_back(stages, tmp_pat
     loaded = load_classifier(tmp_path / "pct")
     found = [predict_people(model, stage.val_crops).keypoints_image for model in (result.model, loaded)]
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
+
+
+def test_a_tokenizer_of_other_sizes_is_adopted(stages, tmp_path):
+    profile, splits, folder = stages
+    other = load_profile("smoke", tokenizer__num_tokens=7, tokenizer__codebook_size=20)
+    poses = [load_poses(p, other, training=t) for p, t in ((splits.train, True), (splits.val, False))]
+    train_tokenizer(other, poses[0], val_poses=poses[1], seed=0, out_dir=tmp_path / "t", progress=False)
+    adopted = adopt_tokenizer(profile, tmp_path / "t")
+    assert (adopted.tokenizer.num_tokens, adopted.heatmap) == (7, profile.heatmap)
+    backbone = load_heatmap(folder / "heatmap").backbone
+    stage = freeze_backbone(adopted, splits, backbone, seed=0, progress=False)
+    tokenizer = load_tokenizer(tmp_path / "t")
+    train_classifier(adopted, stage, tokenizer, seed=0, out_dir=tmp_path / "c", progress=False)
+    assert load_classifier(tmp_path / "c").representation.head.num_tokens == 7
 
 
 def test_control_differs_in_the_representation_alone(stages, tmp_path):
