@@ -85,13 +85,14 @@ class Crops:
             generators: one CPU generator a batch, if there is augmentation.
         """
         loader = make_loader(self.patches, [b.tolist() for b in batches], workers=self.profile.workers)
+        changes = _augmentation(augmentation) if augmentation else None
         for number, batch in enumerate(loader):
             inputs = make_inputs(
                 {name: value.to(device) for name, value in batch.items()},
                 self.profile.crop.input_size,
                 skeleton=self.people.skeleton,
-                augmentation=_augmentation(augmentation) if augmentation else None,
-                generator=generators[number] if augmentation else None,
+                augmentation=changes,
+                generator=generators[number] if changes else None,
                 padding=self.padding,
             )
             # Convolutions are half as fast again in this layout, on CPUs too.

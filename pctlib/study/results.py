@@ -1,6 +1,6 @@
 """The study's result: its runs side by side, and the index page that tells a reader what they say."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +73,6 @@ class StudyResults:
         predictions: method -> predictions of the first seed.
         tokenizer: reconstruction metrics of each seed.
         run_card: facts of all runs together.
-        train: the training people.
     """
 
     layout: StudyLayout
@@ -83,8 +82,6 @@ class StudyResults:
     predictions: dict[str, Predictions]
     tokenizer: list[dict[str, Any]]
     run_card: RunCard
-    train: People
-    _chosen: list[tuple[int, str]] = field(default_factory=list)
 
     @classmethod
     def read(cls, layout: StudyLayout, root: Path) -> "StudyResults":
@@ -111,21 +108,11 @@ class StudyResults:
             for seed in layout.profile.seeds
         ]
         card = _joined_card(layout, root)
-        return cls(layout, root, people, metrics, first, tokenizer, card, splits.train)
+        return cls(layout, root, people, metrics, first, tokenizer, card)
 
     def table(self) -> Table:
         """Return the main table: measured metrics by method, means with intervals over the seeds."""
-        runs = [
-            results_frame({m: r[min(i, len(r) - 1)] for m, r in self.metrics.items()}) for i in self._seeds()
-        ]
-        frame = runs[0].copy()
-        for column in frame.columns[1:]:
-            frame[column] = [
-                mean_interval([run[column].iloc[row] for run in self._runs_of(method, runs)])
-                if np.isfinite(runs[0][column].iloc[row])
-                else np.nan
-                for row, method in enumerate(frame["method"])
-            ]
+        frame = pd.DataFrame([_mean_row(method, runs) for method, runs in self.metrics.items()])
         best = {c: "min" if c.startswith("error") else "max" for c in frame.columns[1:]}
         many = len(self.layout.profile.seeds) > 1
         spread = "mean and 95 % interval over the seeds " if many else "seed "
@@ -148,10 +135,8 @@ class StudyResults:
     def gallery_figure(self) -> MatplotlibFigure:
         """Show people of the least, median and largest mean errors with the poses of each method."""
         shown = {name: p for name, p in self.predictions.items() if name != FLOOR}
-        if not self._chosen:
-            errors = np.mean([person_errors(self.people, p) for p in shown.values()], axis=0)
-            self._chosen = choose_people(errors)
-        rows = gallery_rows(self.people, self._chosen, shown)
+        chosen = choose_people(np.mean([person_errors(self.people, p) for p in shown.values()], axis=0))
+        rows = gallery_rows(self.people, chosen, shown)
         return galleries.prediction_gallery(rows, skeleton=self.people.skeleton, tolerance=_TOLERANCE)
 
     def published_table(self) -> Table:
@@ -324,12 +309,6 @@ class StudyResults:
             for kind in ("seen", "hidden")
         )
 
-    def _seeds(self) -> range:
-        return range(len(self.layout.profile.seeds))
-
-    def _runs_of(self, method: str, runs: list[pd.DataFrame]) -> list[pd.DataFrame]:
-        return runs[: len(self.metrics[method])]
-
     def _limits(self) -> str:
         profile = self.layout.profile
         seeds = len(profile.seeds)
@@ -343,6 +322,14 @@ class StudyResults:
             f"This is the {profile.name} profile ({profile.description.rstrip('.')}), with {runs}. {where}; "
             "the numbers compare methods with each other and are not benchmark scores."
         )
+
+
+def _mean_row(method: str, runs: list[dict[str, float]]) -> dict[str, Any]:
+    """Return a method's row of the main table: means with intervals over its runs; NaN where undefined."""
+    frame = results_frame({str(number): metrics for number, metrics in enumerate(runs)})
+    columns = frame.drop(columns="method")
+    means = {name: mean_interval(v) if np.isfinite(v.iloc[0]) else np.nan for name, v in columns.items()}
+    return {"method": method, **means}
 
 
 def _measured_people(val: People, run: Path) -> People:
