@@ -34,6 +34,7 @@ from pctlib.io import write_text
 from pctlib.optimization import learning_rate_factor, parameter_groups, set_learning_rate
 from pctlib.schedule import Step, plan_epoch
 from pctlib.settings import TrainingSettings
+from pctlib.source_code import code_fingerprint
 
 
 class Task(Protocol):
@@ -146,6 +147,7 @@ class _Loop:
         self.steps_per_epoch = len(self._plan(0)) // settings.accumulation_steps
         self.total_steps = self.steps_per_epoch * settings.epochs
         self.progress = _Progress()
+        self.code = code_fingerprint(task.model, task)
         self.unchecked: list[tuple[Step, Tensor]] = []
         self.model = task.model.to(self.accelerator.device)
         self.optimizer = self._make_optimizer()
@@ -315,6 +317,7 @@ class _Loop:
         schedule = self.settings.model_dump(mode="json", exclude={"checkpoint_seconds", "compile"})
         shapes = {name: list(t.shape) for name, t in self.model.state_dict().items()}
         return {"seed": self.seed, "num_samples": self.task.num_samples, "shapes": shapes} | {
+            "code": self.code,
             "task": self.task.identity,
             **schedule,
         }
