@@ -12,7 +12,8 @@ from pctlib.data.crops import invert_affine, transform_points
 from pctlib.data.patches import Patches, make_loader
 from pctlib.data.people import People
 from pctlib.models.estimator import PoseEstimator
-from pctlib.profiles import AugmentationProfile, Profile
+from pctlib.profile_sections import AugmentationProfile
+from pctlib.profiles import Profile
 from pctlib.study.predictions import Predictions
 
 

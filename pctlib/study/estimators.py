@@ -12,7 +12,7 @@ from tqdm.auto import tqdm
 from pctlib.data.augmentation import Inputs
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.base import Representation
-from pctlib.profiles import AugmentationProfile
+from pctlib.profile_sections import AugmentationProfile
 from pctlib.schedule import Step, mix_seed
 from pctlib.study.crops import Crops, predict_people, to_image
 from pctlib.study.identity import fingerprint

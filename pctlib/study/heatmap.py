@@ -27,6 +27,7 @@ def build_backbone(profile: Profile, *, pretrained: bool = False) -> Backbone:
         sizes.backbone,
         profile.crop.input_size,
         pretrained=pretrained,
+        out_indices=None if sizes.stages is None else range(sizes.stages),
         final_norm=sizes.final_norm,
         **options,
     )

@@ -17,7 +17,7 @@ STEPS = {
     "tokenizer": ("01_tokenizer", "Tokenizer"),
     "heatmap": ("02_heatmap", "Heatmap backbone"),
     "classifier": ("03_classifier", "Token classifier"),
-    "results": ("04_results", "Results"),
+    "results": ("90_results", "Results"),
 }
 SEEDED = ("tokenizer", "heatmap", "classifier")
 

@@ -19,7 +19,8 @@ from pctlib.models.backbones import Backbone
 from pctlib.models.codebook import codebook_perplexity, codebook_usage
 from pctlib.models.layers import MixerSize
 from pctlib.models.tokenizer import GuidedTokenizer, PoseTokenizer, TokenizerOutput, guide_features
-from pctlib.profiles import Profile, TokenizerProfile
+from pctlib.profile_sections import TokenizerProfile
+from pctlib.profiles import Profile
 from pctlib.schedule import Step, mix_seed
 from pctlib.settings import TrainingSettings
 from pctlib.study.crops import Crops

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from study_people import make_people
 
-from pctlib.profiles import CropProfile
+from pctlib.profile_sections import CropProfile
 from pctlib.study.predictions import (
     Predictions,
     choose_people,
