@@ -19,13 +19,17 @@ def run(
     notebook: Annotated[Path, typer.Argument(help="the notebook")],
     executed: Annotated[Path, typer.Option(help="where the notebook with outputs goes")],
     html: Annotated[Path | None, typer.Option(help="where its page goes; none is made without it")] = None,
+    failure: Annotated[
+        Path | None, typer.Option(help="where a failure is written as JSON; the command then succeeds")
+    ] = None,
     values: Annotated[str, typer.Option(help="parameters as one JSON object")] = "{}",
     parameter: Annotated[
         list[str] | None, typer.Option("--parameter", "-p", help="name=value, again for more")
     ] = None,
 ) -> None:
     """Execute a notebook; an unknown parameter is an error."""
-    from pctlib.notebooks import run_notebook
+    from pctlib.io import write_json
+    from pctlib.notebooks import NotebookError, run_notebook
     from pctlib.reporting.export import export_notebook
     from pctlib.study.layout import StudyLayout
 
@@ -36,7 +40,14 @@ def run(
     given |= dict(_split(entry) for entry in parameter or [])
     started = time.monotonic()
     typer.echo(f"{notebook.stem}: running; as far as it got: {executed}", err=True)
-    run_notebook(notebook, executed, given, progress=sys.stderr.isatty())
+    try:
+        run_notebook(notebook, executed, given, progress=sys.stderr.isatty())
+    except NotebookError as error:
+        if failure is None:
+            raise
+        typer.echo(f"{notebook.stem}: {error}", err=True)
+        write_json(failure, {"failed": str(error)})
+        return
     if html is not None:
         layout = StudyLayout.from_config({key: given.get(key) for key in ("profile", "dataset", "root")})
         export_notebook(executed, html, site=layout.site(), page=html.name)

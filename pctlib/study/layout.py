@@ -17,9 +17,22 @@ STEPS = {
     "tokenizer": ("01_tokenizer", "Tokenizer"),
     "heatmap": ("02_heatmap", "Heatmap backbone"),
     "classifier": ("03_classifier", "Token classifier"),
+    "grid": ("04_grid", "Codebook size and tokens"),
+    "choices": ("05_choices", "Other choices"),
+    "anatomy": ("06_anatomy", "Token anatomy"),
+    "comparison": ("07_comparison", "Representations compared"),
+    "distillation": ("08_distillation", "Distillation"),
+    "masked": ("09_masked", "Masked pretraining"),
+    "joint": ("10_joint", "Several data sets"),
+    "knowledge_token": ("11_knowledge_token", "Knowledge token"),
+    "flexibility": ("12_flexibility", "Flexibility"),
+    "occlusion": ("13_occlusion", "Occlusion"),
     "results": ("90_results", "Results"),
 }
+# One run, with a page of its own, for every seed.
 SEEDED = ("tokenizer", "heatmap", "classifier")
+# Variants that are trained alike: one page for all seeds, one job a seed where there are several.
+FAMILIES = ("choices", "comparison", "distillation", "masked", "joint", "knowledge_token", "flexibility")
 
 
 @dataclass(frozen=True)
@@ -71,10 +84,30 @@ class StudyLayout:
         """Return an HTML page of the report, relative to the folder of the study."""
         return f"reports/{self.name}/{page}.html"
 
+    @property
+    def families(self) -> tuple[str, ...]:
+        """The families that the profile has a section for."""
+        return tuple(family for family in FAMILIES if getattr(self.profile, family) is not None)
+
+    def grid_points(self) -> list[str]:
+        """Return the folders, below that of the grid, of the tokenizers of the grid."""
+        grid = self.profile.grid
+        if grid is None:
+            return []
+        return [
+            f"V{entries}-M{tokens}-seed{seed}"
+            for seed in self.profile.seeds
+            for entries in grid.codebook_sizes
+            for tokens in grid.num_tokens
+        ]
+
     def runs(self) -> list[tuple[str, int | None]]:
-        """Return (step, seed) of every run before the results, in order."""
+        """Return (step, seed) of every run before the results that has a page, in order."""
         runs: list[tuple[str, int | None]] = [("data", None)]
-        return runs + [(step, seed) for step in SEEDED for seed in self.profile.seeds]
+        runs += [(step, seed) for step in SEEDED for seed in self.profile.seeds]
+        shown = {"anatomy", *self.families}
+        shown |= {part for part in ("grid", "occlusion") if getattr(self.profile, part) is not None}
+        return runs + [(step, None) for step in STEPS if step in shown]
 
     def every_run(self, name: str) -> list[str]:
         """Return one file of every run before the results."""
@@ -99,20 +132,38 @@ class StudyLayout:
 
     def values(self, step: str, *, seed: int | str | None = None) -> str:
         """Return the notebook parameters of one run as JSON."""
-        values: dict[str, Any] = {
-            "profile": self.profile_source,
-            "dataset": self.dataset,
-            "root": self.root,
-        }
-        if seed is not None:
-            values["seed"] = int(seed)
         run = int(seed) if seed is not None else None
-        values["out_dir"] = self.run_dir(step, run)
+        values: dict[str, Any] = {**self._common, "out_dir": self.run_dir(step, run)}
+        if step in FAMILIES:
+            values |= {"runs_dir": self.run_dir(step), "study_dir": f"reports/{self.name}"}
+            if seed is not None:
+                values |= {"seeds": [run], "out_dir": f"{self.run_dir(step)}/seed{run}"}
+        elif run is not None:
+            values["seed"] = run
         if step == "classifier":
             values["tokenizer_dir"] = self.run_dir("tokenizer", run)
         if step == "classifier" or (step == "tokenizer" and self.guided):
             values["heatmap_dir"] = self.run_dir("heatmap", run)
+        if step in ("grid", "anatomy", "occlusion"):
+            values["study_dir"] = f"reports/{self.name}"
         return json.dumps(values)
+
+    def point_values(self, entries: str, tokens: str, seed: str) -> str:
+        """Return the parameters of the tokenizer notebook for one point of the grid as JSON."""
+        out_dir = f"{self.run_dir('grid')}/V{entries}-M{tokens}-seed{seed}"
+        values = {**self._common, "out_dir": out_dir, "seed": int(seed), "compare": False}
+        values |= {
+            "codebook_size": int(entries),
+            "num_tokens": int(tokens),
+            "epochs": self.profile.grid.epochs,
+        }
+        if self.guided:
+            values["heatmap_dir"] = self.run_dir("heatmap", int(seed))
+        return json.dumps(values)
+
+    @property
+    def _common(self) -> dict[str, Any]:
+        return {"profile": self.profile_source, "dataset": self.dataset, "root": self.root}
 
     def modules(self, *names: str) -> list[str]:
         """Return source files of the package by module path or pattern, relative to the study's folder."""
