@@ -1,7 +1,7 @@
 """The people a study is made on: procedural, or read from a data set."""
 
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -108,6 +108,13 @@ def _read_split(name: str, root: Path, split: str) -> People:
     """Read one split, without images if their folder is missing."""
     folders = LAYOUTS[name][split].images
     return read_dataset(name, root, split, with_images=any((root / folder).is_dir() for folder in folders))
+
+
+def first_people(splits: Splits, count: int | None) -> Splits:
+    """Return splits with only the first `count` training people; None: all."""
+    if count is None or count >= len(splits.train):
+        return splits
+    return replace(splits, train=splits.train.select(range(count)))
 
 
 def make_people(profile: Profile, *, progress: bool = True) -> Path:

@@ -1,0 +1,89 @@
+"""One variant of a family, from an untrained estimator to its weights, predictions and metrics."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pctlib.checkpointing import load_weights
+from pctlib.io import read_tensors, write_tensors
+from pctlib.models.estimator import PoseEstimator
+from pctlib.profile_sections import AugmentationProfile
+from pctlib.settings import TrainingSettings
+from pctlib.study.crops import Crops, predict_people
+from pctlib.study.estimators import EstimatorTask
+from pctlib.study.predictions import judge
+from pctlib.training import Task, train
+
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained estimator on its device, in eval mode, with its validation metrics and training seconds."""
+
+    model: PoseEstimator
+    metrics: dict[str, float]
+
+
+def fit_estimator(
+    model: PoseEstimator,
+    train_crops: Crops,
+    val_crops: Crops,
+    *,
+    settings: TrainingSettings,
+    augmentation: AugmentationProfile,
+    seed: int,
+    out_dir: str | Path,
+    identity: dict[str, Any] | None = None,
+    flip_test: bool = True,
+    device: str = "auto",
+    task: Task | None = None,
+    progress: bool = True,
+) -> Fitted:
+    """Train an estimator, measure it, and save weights (`model.safetensors`) and `predictions.npz`.
+
+    Args:
+        model: untrained; the caller has drawn its weights from the seed.
+        train_crops: people to learn from.
+        val_crops: people to measure on.
+        settings: schedule and optimiser.
+        augmentation: random changes of the training crops.
+        seed: of order and draws.
+        out_dir: folder of the run.
+        identity: JSON values that tell this run from others; None for none besides data and settings.
+        flip_test: measure with the mirrored images merged.
+        device: "auto", "cpu" or "cuda".
+        task: what to train in place of the plain `EstimatorTask`; its `model` may hold more than `model`.
+        progress: show a progress bar.
+
+    Raises:
+        ValueError: as `pctlib.training.train`.
+        FloatingPointError: if the loss is not finite.
+    """
+    out_dir = Path(out_dir)
+    model.to(memory_format=torch.channels_last)
+    if task is None:
+        task = EstimatorTask(
+            model, train_crops, val_crops=val_crops, augmentation=augmentation, identity=identity or {}
+        )
+    result = train(task, settings, out_dir=out_dir, seed=seed, device=device, progress=progress)
+    trained = result.model if task.model is model else model.eval()
+    predictions = predict_people(trained, val_crops, flip_test=flip_test)
+    predictions.save(out_dir / "predictions.npz", val_crops.people)
+    write_tensors(out_dir / WEIGHTS, {name: t.clone() for name, t in trained.state_dict().items()})
+    seconds = sum(record["seconds"] for record in result.history)
+    return Fitted(trained, judge(val_crops.people, predictions) | {"training seconds": seconds})
+
+
+def load_fitted(model: PoseEstimator, out_dir: str | Path) -> PoseEstimator:
+    """Load the weights that `fit_estimator` saved into a model built the same way, in eval mode.
+
+    Raises:
+        FileNotFoundError: if the folder holds no trained model.
+        ValueError: if the weights do not fit.
+    """
+    path = Path(out_dir) / WEIGHTS
+    load_weights(model, read_tensors(path), path)
+    return model.to(memory_format=torch.channels_last).eval()
