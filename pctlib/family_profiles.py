@@ -1,8 +1,11 @@
 """The sections of a profile that are left out where missing: ablations, comparisons and occlusion."""
 
-from pydantic import Field
+from typing import Literal
 
-from pctlib.profile_sections import Section
+from pydantic import Field, model_validator
+
+from pctlib.profile_sections import AugmentationProfile, Section
+from pctlib.settings import TrainingSettings
 
 
 class FamilyProfile(Section):
@@ -11,6 +14,25 @@ class FamilyProfile(Section):
     train_people: int | None = Field(
         default=None, gt=0, description="how many of the training people, the first ones; None: all"
     )
+
+
+class VitSizeProfile(Section):
+    """A ViTPose of any size, and how it is trained."""
+
+    dim: int = Field(gt=0, description="C, width of a token")
+    depth: int = Field(gt=0, description="number of blocks")
+    heads: int = Field(gt=0, description="of each attention; divides dim")
+    decoder: Literal["classic", "simple"] = "classic"
+    decoder_width: int = Field(default=256, gt=0, description="of the classic decoder's convolutions")
+    drop_path: float = Field(default=0.0, ge=0, lt=1, description="of the last block; rises from 0")
+    augmentation: AugmentationProfile = AugmentationProfile()
+    training: TrainingSettings
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "VitSizeProfile":
+        if self.dim % self.heads:
+            raise ValueError(f"heads: expected a divisor of dim {self.dim}, got {self.heads}")
+        return self
 
 
 class GridProfile(Section):

@@ -40,8 +40,14 @@ class SimpleDecoder(nn.Module):
         return self.final_layer(upsampled)
 
 
-def vitpose_head(decoder: Decoder, in_channels: int, num_keypoints: int) -> nn.Module:
-    """Return a decoder as published: "classic" (two transposed convolutions, 256 wide) or "simple".
+def vitpose_head(decoder: Decoder, in_channels: int, num_keypoints: int, *, width: int = 256) -> nn.Module:
+    """Return a decoder: "classic" (two transposed convolutions) or "simple".
+
+    Args:
+        decoder: which.
+        in_channels: C of the feature map.
+        num_keypoints: K.
+        width: of the classic decoder's convolutions; published: 256.
 
     Raises:
         ValueError: for another decoder.
@@ -50,7 +56,7 @@ def vitpose_head(decoder: Decoder, in_channels: int, num_keypoints: int) -> nn.M
         raise ValueError(f"decoder: expected one of {get_args(Decoder)}, got {decoder!r}")
     if decoder == "simple":
         return SimpleDecoder(in_channels, num_keypoints)
-    return DeconvolutionHead(in_channels, num_keypoints, channels=(256, 256), kernels=(4, 4))
+    return DeconvolutionHead(in_channels, num_keypoints, channels=(width, width), kernels=(4, 4))
 
 
 def vitpose_heatmap(

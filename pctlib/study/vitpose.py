@@ -1,0 +1,72 @@
+"""ViTPose at any size, built from the values of a profile."""
+
+from pctlib.family_profiles import VitSizeProfile
+from pctlib.models.estimator import PoseEstimator
+from pctlib.models.representations.heatmap import Heatmap
+from pctlib.models.representations.heatmap_coding import CodingKind
+from pctlib.models.vit import ViT, ViTSize
+from pctlib.models.vitpose import Decoder, vitpose_head, vitpose_heatmap
+from pctlib.skeletons import Skeleton
+
+
+def vit_size(size: VitSizeProfile, *, part_features: int = 0) -> ViTSize:
+    """Return the size of a transformer; `part_features` come from experts, if there are any."""
+    return ViTSize(
+        size.dim,
+        size.depth,
+        size.heads,
+        part_features=part_features,
+        drop_path=size.drop_path,
+        layer_decay=size.training.layer_decay,
+    )
+
+
+def build_representation(
+    size: VitSizeProfile,
+    skeleton: Skeleton,
+    *,
+    input_size: tuple[int, int],
+    decoder: Decoder | None = None,
+    coding: CodingKind = "udp",
+) -> Heatmap:
+    """Return the untrained heatmaps of a ViTPose.
+
+    Args:
+        size: width of the tokens, decoder and its width.
+        skeleton: the keypoints.
+        input_size: (height, width) of the network input, pixels, multiples of 16.
+        decoder: "classic" or "simple"; None for the one of `size`.
+        coding: of the heatmaps.
+    """
+    head = vitpose_head(decoder or size.decoder, size.dim, skeleton.num_keypoints, width=size.decoder_width)
+    return vitpose_heatmap(head, skeleton.flip_permutation, input_size=input_size, coding=coding)
+
+
+def build_vitpose(
+    size: VitSizeProfile,
+    skeleton: Skeleton,
+    *,
+    input_size: tuple[int, int],
+    decoder: Decoder | None = None,
+    coding: CodingKind = "udp",
+    backbone: ViT | None = None,
+) -> PoseEstimator:
+    """Return an untrained ViTPose; weights are drawn by torch's global generator.
+
+    Args:
+        size: widths, depth and decoder.
+        skeleton: the keypoints.
+        input_size: (height, width) of the network input, pixels, multiples of 16.
+        decoder: "classic" or "simple"; None for the one of `size`.
+        coding: of the heatmaps.
+        backbone: in place of a new one, for instance pretrained; as wide as `size` says.
+
+    Raises:
+        ValueError: if the input size is no multiple of 16, or the backbone of another width.
+    """
+    if backbone is None:
+        backbone = ViT(vit_size(size), input_size)
+    if backbone.channels[-1] != size.dim:
+        raise ValueError(f"backbone: expected {size.dim} channels, got {backbone.channels[-1]}")
+    head = build_representation(size, skeleton, input_size=input_size, decoder=decoder, coding=coding)
+    return PoseEstimator(backbone, head)
