@@ -12,6 +12,7 @@ from pctlib.io import existing_file, write_text
 from pctlib.reporting.images import image_element
 from pctlib.reporting.markdown import plain_text, render_markdown
 from pctlib.reporting.page import TEMPLATES, Site, render_page
+from pctlib.reporting.tables import csv_text_link
 
 CAPTION = re.compile(r"\*\*(Figure|Table)\b")
 IMAGES = ("image/svg+xml", "image/png", "image/jpeg")
@@ -129,8 +130,18 @@ def _simplify(output: NotebookNode, alt: str, path: str | Path, number: int) -> 
                 f"{path}: code cell {number} draws a picture without a caption; expected a markdown cell "
                 'that starts with "**Figure" after it, or "alt" in the metadata of the cell'
             )
-        data = {"text/html": image_element(_decode(data[mime], mime), mime, alt=alt, width=size.get("width"))}
+        picture = image_element(_decode(data[mime], mime), mime, alt=alt, width=size.get("width"))
+        data = {"text/html": picture + _download(size.get("values"), alt, number)}
     return nbformat.v4.new_output("display_data", data=data)
+
+
+def _download(values: str | None, alt: str, number: int) -> str:
+    """Return a link to the numbers of a figure, named as its caption numbers it; "" where it has none."""
+    if not values:
+        return ""
+    numbered = re.match(r"Figure (\w+)", alt)
+    name = f"figure_{numbered.group(1)}" if numbered else f"cell_{number}"
+    return f'<p class="download">{csv_text_link(values, name)}</p>'
 
 
 def _decode(content: str, mime: str) -> bytes:

@@ -184,7 +184,12 @@ def published(name: str) -> pd.DataFrame:
 
 def csv_link(frame: pd.DataFrame, name: str) -> str:
     """Return a link, as HTML, that downloads a frame as CSV without a network."""
-    content = quote(to_csv(frame))
+    return csv_text_link(to_csv(frame), name)
+
+
+def csv_text_link(text: str, name: str) -> str:
+    """Return a link, as HTML, that downloads CSV text without a network."""
+    content = quote(text)
     file = html.escape(f"{name}.csv", quote=True)
     return (
         f'<a download="{file}" href="data:text/csv;charset=utf-8,{content}">Download the values ({file})</a>'

@@ -10,6 +10,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from pctlib.visualization.drawn_values import drawn_values
+
 # Okabe and Ito 2008, "Color universal design", without yellow and black.
 PALETTE = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9")
 INK, MUTED, GRID = "#22252b", "#5f646d", "#e4e2dc"
@@ -60,6 +62,20 @@ def use_style() -> None:
     if shell is not None:
         pylabtools = importlib.import_module("IPython.core.pylabtools")
         pylabtools.select_figure_formats(shell, {"retina"})
+        _send_values(shell.display_formatter.formatters["image/png"])
+
+
+def _send_values(formatter: Any) -> None:
+    """Let every shown figure carry its numbers as CSV beside its pixels, for the page that is made of it."""
+    draw = formatter.lookup_by_type(Figure)
+
+    def draw_with_values(figure: Figure) -> tuple[bytes, dict[str, Any]]:
+        pixels, metadata = draw(figure)
+        frame = drawn_values(figure)
+        values = {"values": frame.to_csv(index=False, lineterminator="\n")} if len(frame) else {}
+        return pixels, {**metadata, **values}
+
+    formatter.for_type(Figure, draw_with_values)
 
 
 def new_figure(

@@ -1,0 +1,54 @@
+"""Variants side by side: what fails is shown, what is summarised is right."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pctlib.study.variants import paired_difference, summarise, train_variants
+
+
+def train(variant, seed, folder):
+    if variant == "broken" and seed == 1:
+        raise ValueError("no such thing")
+    return {"AP": {"plain": 0.5, "broken": 0.7}[variant] + 0.1 * seed}
+
+
+def test_a_failing_variant_is_written_down_and_the_others_go_on(tmp_path):
+    frame = train_variants(train, ["plain", "broken"], seeds=[0, 1], runs_dir=tmp_path, progress=False)
+    assert frame["AP"].tolist()[:3] == pytest.approx([0.5, 0.7, 0.6])
+    assert np.isnan(frame["AP"].iloc[3])
+    assert frame["failed"].iloc[3] == "ValueError: no such thing"
+    saved = json.loads((tmp_path / "seed1" / "broken" / "metrics.json").read_text())
+    assert saved == {"failed": "ValueError: no such thing"}
+    table = summarise(frame, {"AP": "AP (%)"})
+    assert table["variant"].tolist() == ["plain", "broken"]
+    assert [float(v) for v in table["AP (%)"]] == pytest.approx([55, 70])
+    assert table["failed runs"].tolist() == [0, 1]
+
+
+def test_nothing_but_failures_is_an_error(tmp_path):
+    with pytest.raises(RuntimeError, match="all 1 runs failed, the last one with: ValueError: no such"):
+        train_variants(train, ["broken"], seeds=[1], runs_dir=tmp_path, progress=False)
+
+
+def test_an_error_of_the_program_is_not_swallowed(tmp_path):
+    with pytest.raises(KeyError):
+        train_variants(train, ["unheard of"], seeds=[0], runs_dir=tmp_path, progress=False)
+
+
+def test_a_paired_difference_uses_the_seeds_that_both_have():
+    frame = pd.DataFrame(
+        {
+            "variant": ["a", "b", "a", "b", "a"],
+            "seed": [0, 0, 1, 1, 2],
+            "AP": [0.5, 0.4, 0.7, 0.5, 0.9],
+        }
+    )
+    difference = paired_difference(frame, "AP", "a", "b")
+    assert difference.mean == pytest.approx(0.15)
+    # Student's t with one degree of freedom: 12.706 times 0.0707 / sqrt(2)
+    assert difference.half_width == pytest.approx(12.706 * np.std([0.1, 0.2], ddof=1) / 2**0.5, rel=1e-4)
+    with pytest.raises(ValueError, match="AP: no seed has both 'a' and 'c'"):
+        paired_difference(frame, "AP", "a", "c")
