@@ -12,6 +12,7 @@ from bs4 import BeautifulSoup, Tag
 from pctlib import __version__
 
 TEMPLATES = Path(__file__).parent / "templates"
+MOST_LINKS = 8  # more pages than fit a line become a menu
 REMOTE = re.compile(r"^\s*(?:[a-z]+:)?//", re.IGNORECASE)
 
 
@@ -39,6 +40,12 @@ class Site:
             if file == page:
                 return title
         raise ValueError(f"site {self.title!r} has no page {page!r}; it has {[f for _, f in self.pages]}")
+
+    def neighbours(self, page: str) -> tuple[tuple[str, str] | None, tuple[str, str] | None]:
+        """Return (title, file) of the pages before and after one, None at the ends."""
+        pages = [None, *self.pages, None]
+        place = 1 + [file for _, file in self.pages].index(page)
+        return pages[place - 1], pages[place + 1]
 
 
 @cache
@@ -74,12 +81,16 @@ def render_page(body: str, *, site: Site, page: str, kind: str) -> str:
     contents = _anchor_headings(soup)
     _wrap_tables(soup)
     heading = soup.find("h1")
+    before, after = site.neighbours(page)
     return (
         templates()
         .get_template("page.html.j2")
         .render(
             site=site,
             page=page,
+            menu=len(site.pages) > MOST_LINKS,
+            before=before,
+            after=after,
             kind=kind,
             title=heading.get_text().rstrip("#").strip() if heading else title,
             has_heading=heading is not None,

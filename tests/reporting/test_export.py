@@ -217,3 +217,25 @@ def test_a_figure_with_its_data_can_be_the_value_of_a_cell(export):
     page = export(code("figure", new_output("display_data", data={"text/html": figure._repr_html_()})))
     assert page.figure.img["alt"] == "a rising line"
     assert page.select_one("figure .download a")["download"] == "line.csv"
+
+
+def test_the_numbers_of_a_figure_can_be_downloaded(export):
+    page = export(
+        code("figure", picture(**{"image/png": {"width": 5, "values": "x,y\n1,2\n"}})),
+        new_markdown_cell("**Figure 3.** A line."),
+    )
+    link = page.select_one("figure a[download]")
+    assert link["download"] == "figure_3.csv"
+    assert link["href"].endswith("x%2Cy%0A1%2C2%0A")
+
+
+def test_many_pages_become_a_menu_with_neighbours(export):
+    pages = (("Overview", "index.html"), *((f"Page {n}", f"{n:02d}_data.html") for n in range(9)))
+    page = export(new_markdown_cell("# Data"), site=Site("Study", pages), page="00_data.html")
+    assert len(page.select("header details.menu li")) == 10
+    assert page.select_one("nav.neighbours a[rel=prev]")["href"] == "index.html"
+    assert page.select_one("nav.neighbours a[rel=next]")["href"] == "01_data.html"
+    last = export(new_markdown_cell("# Data"), site=Site("Study", pages), page="08_data.html")
+    assert last.select_one("nav.neighbours a[rel=next]") is None
+    few = export(new_markdown_cell("# Data"))
+    assert few.select("header details, nav.neighbours") == []
