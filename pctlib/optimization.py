@@ -2,14 +2,21 @@
 
 import math
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import torch
 from torch import nn
 
 
-def learning_rate_factor(step: int, *, total_steps: int, warmup_steps: int, final_factor: float) -> float:
-    """Return the factor on the base learning rate at one step: linear warm-up, then a half cosine.
+def learning_rate_factor(
+    step: int,
+    *,
+    total_steps: int,
+    warmup_steps: int,
+    final_factor: float,
+    decay_steps: Sequence[int] = (),
+) -> float:
+    """Return the factor on the base learning rate at one step: linear warm-up, then a half cosine or stairs.
 
     A function of the step alone, so that a resumed run needs no scheduler state.
 
@@ -17,11 +24,14 @@ def learning_rate_factor(step: int, *, total_steps: int, warmup_steps: int, fina
         step: 0 is the first optimiser step.
         total_steps: steps of the whole run; the last step is `total_steps - 1`.
         warmup_steps: steps over which the factor rises; clipped to the length of the run.
-        final_factor: value at the last step, as a share of the base rate.
+        final_factor: value at the last step of the cosine, as a share of the base rate.
+        decay_steps: from each of these on the rate is a tenth of that before; none: the cosine.
     """
     warmup_steps = min(warmup_steps, total_steps - 1)
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
+    if decay_steps:
+        return 0.1 ** sum(step >= start for start in decay_steps)
     progress = (step - warmup_steps) / max(1, total_steps - 1 - warmup_steps)
     return final_factor + (1 - final_factor) * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 

@@ -11,7 +11,10 @@ class TrainingSettings(BaseModel):
     epochs: int = Field(gt=0)
     batch_size: int = Field(gt=0, description="samples of one optimiser step, over all processes")
     learning_rate: float = Field(gt=0)
-    final_learning_rate: float = Field(default=1e-5, ge=0)
+    final_learning_rate: float = Field(default=1e-5, ge=0, description="at the end of the cosine")
+    decay_epochs: tuple[int, ...] = Field(
+        default=(), description="after each the rate falls to a tenth; none: half a cosine"
+    )
     warmup_steps: int = Field(default=100, ge=0)
     weight_decay: float = Field(default=0.05, ge=0)
     betas: tuple[float, float] = (0.9, 0.999)

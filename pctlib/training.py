@@ -222,6 +222,7 @@ class _Loop:
             total_steps=self.total_steps,
             warmup_steps=self.settings.warmup_steps,
             final_factor=min(1.0, self.settings.final_learning_rate / self.settings.learning_rate),
+            decay_steps=[epoch * self.steps_per_epoch for epoch in self.settings.decay_epochs],
         )
         set_learning_rate(self.optimizer, factor)
         with nullcontext() if synchronise else self.accelerator.no_sync(self.wrapped):

@@ -17,6 +17,19 @@ def test_schedule_by_hand():
     assert factor(100) == pytest.approx(0.1)
 
 
+def test_stairs_by_hand():
+    """ViTPose's schedule at a tenth of its length: 21 epochs of 10 steps, steps after 17 and 20."""
+
+    def factor(step):
+        steps = {"total_steps": 210, "warmup_steps": 4, "final_factor": 0.5, "decay_steps": (170, 200)}
+        return learning_rate_factor(step, **steps)
+
+    assert factor(0) == pytest.approx(1 / 5)
+    assert [factor(step) for step in (4, 169)] == [1.0, 1.0]
+    assert [factor(step) for step in (170, 199)] == pytest.approx([0.1, 0.1])
+    assert [factor(step) for step in (200, 209)] == pytest.approx([0.01, 0.01])
+
+
 def test_warm_up_longer_than_the_run_still_ends():
     assert learning_rate_factor(0, total_steps=1, warmup_steps=500, final_factor=0.0) == pytest.approx(1.0)
 

@@ -43,6 +43,12 @@ def test_loss_falls_and_history_has_a_line_an_epoch(tmp_path):
     assert not result.model.training
 
 
+def test_the_rate_falls_in_stairs_after_the_epochs_asked_for(tmp_path):
+    history = run(tmp_path, warmup_steps=0, decay_epochs=(2, 5)).history
+    rates = [record["learning_rate"] for record in history]
+    assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-3, 1e-4])
+
+
 def test_same_seed_same_weights_other_seed_other_weights(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b")
