@@ -15,6 +15,7 @@ class Step:
 
     Attributes:
         number: optimiser step it belongs to, from 0.
+        epoch: it belongs to, from 0.
         indices: [global batch] samples of all processes together.
         local: part of `indices` this process works on.
         seed: of the draws made for the global batch; the same in every process.
@@ -22,6 +23,7 @@ class Step:
     """
 
     number: int
+    epoch: int
     indices: Tensor
     local: slice
     seed: int
@@ -67,6 +69,7 @@ def plan_epoch(
         steps.append(
             Step(
                 number=number,
+                epoch=epoch,
                 indices=order[start : start + size],
                 local=slice(rank * local, (rank + 1) * local),
                 seed=shared,

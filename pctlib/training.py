@@ -19,7 +19,7 @@ import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
 from torch import Tensor, nn
-from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
+from torch.optim.swa_utils import AveragedModel
 from tqdm.auto import tqdm
 
 from pctlib.checkpointing import (
@@ -31,7 +31,7 @@ from pctlib.checkpointing import (
 )
 from pctlib.device import choose_device
 from pctlib.io import write_text
-from pctlib.optimization import learning_rate_factor, parameter_groups, set_learning_rate
+from pctlib.optimization import average_update, learning_rate_factor, parameter_groups, set_learning_rate
 from pctlib.schedule import Step, plan_epoch
 from pctlib.settings import TrainingSettings
 from pctlib.source_code import code_fingerprint
@@ -172,7 +172,8 @@ class _Loop:
         decay = self.settings.average_decay
         if decay is None:
             return None
-        return AveragedModel(self.model, multi_avg_fn=get_ema_multi_avg_fn(decay), use_buffers=True)
+        update = average_update(decay=decay, warmup_steps=self.settings.average_warmup_steps)
+        return AveragedModel(self.model, multi_avg_fn=update, use_buffers=True)
 
     def run(self) -> TrainingResult:
         resumed_from = self._resume()
@@ -222,6 +223,7 @@ class _Loop:
             total_steps=self.total_steps,
             warmup_steps=self.settings.warmup_steps,
             final_factor=min(1.0, self.settings.final_learning_rate / self.settings.learning_rate),
+            flat_steps=round(self.settings.flat_share * self.total_steps),
             decay_steps=[epoch * self.steps_per_epoch for epoch in self.settings.decay_epochs],
         )
         set_learning_rate(self.optimizer, factor)

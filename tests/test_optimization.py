@@ -1,10 +1,19 @@
 """Learning-rate schedule and parameter groups."""
 
+import math
+
 import pytest
 import torch
 from torch import nn
 
-from pctlib.optimization import layer_numbers, learning_rate_factor, parameter_groups, set_learning_rate
+from pctlib.optimization import (
+    average_decay,
+    average_update,
+    layer_numbers,
+    learning_rate_factor,
+    parameter_groups,
+    set_learning_rate,
+)
 
 
 def test_schedule_by_hand():
@@ -28,6 +37,40 @@ def test_stairs_by_hand():
     assert [factor(step) for step in (4, 169)] == [1.0, 1.0]
     assert [factor(step) for step in (170, 199)] == pytest.approx([0.1, 0.1])
     assert [factor(step) for step in (200, 209)] == pytest.approx([0.01, 0.01])
+
+
+def test_flat_half_then_cosine_by_hand():
+    """RTMPose's schedule at a tenth of its length: the cosine takes the second half, down to a twentieth."""
+
+    def factor(step, flat_steps=100):
+        steps = {"total_steps": 201, "warmup_steps": 10, "final_factor": 0.05, "flat_steps": flat_steps}
+        return learning_rate_factor(step, **steps)
+
+    assert factor(0) == pytest.approx(1 / 11)
+    assert [factor(step) for step in (10, 50, 100)] == [1.0, 1.0, 1.0]
+    assert factor(150) == pytest.approx((1 + 0.05) / 2)
+    assert factor(200) == pytest.approx(0.05)
+    assert [factor(step, 5) for step in range(201)] == [factor(step, 0) for step in range(201)]  # warm-up
+
+
+def test_decay_of_the_average_warms_up_as_the_published_momentum():
+    decay, gamma = 1 - 2e-4, 2000
+    for updates in (1, 37, 1999, 100_000):
+        momentum = (1 - 2e-4) * math.exp(-(1 + updates) / gamma) + 2e-4  # as mmpose writes it
+        assert average_decay(updates, decay=decay, warmup_steps=gamma) == pytest.approx(1 - momentum)
+    assert average_decay(1, decay=0.9) == 0.9
+
+
+def test_average_of_weights_by_hand_and_counts_are_copied():
+    averaged, current = [torch.tensor([1.0, 3.0])], [torch.tensor([3.0, 3.0])]
+    average_update(decay=0.75)(averaged, current, torch.tensor(5))
+    torch.testing.assert_close(averaged[0], torch.tensor([1.5, 3.0]))
+    average_update(decay=0.75, warmup_steps=2)(averaged, current, torch.tensor(1))
+    kept = 0.75 * (1 - math.exp(-1))
+    torch.testing.assert_close(averaged[0], torch.tensor([1.5 * kept + 3 * (1 - kept), 3.0]))
+    counts = [torch.tensor(7)]
+    average_update(decay=0.75)(counts, [torch.tensor(8)], torch.tensor(5))
+    assert counts[0] == 8
 
 
 def test_warm_up_longer_than_the_run_still_ends():

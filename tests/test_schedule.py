@@ -34,6 +34,8 @@ def test_processes_share_each_batch_without_overlap(world, parts, samples, epoch
 def test_steps_are_numbered_through_the_epochs_and_orders_differ():
     first, second = (plan_epoch(40, settings(accumulation_steps=2), seed=1, epoch=e) for e in (0, 1))
     assert [s.number for s in first + second] == [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5]
+    assert {s.epoch for s in first} == {0}
+    assert {s.epoch for s in second} == {1}
     assert not torch.equal(first[0].indices, second[0].indices)
     assert len({s.seed for s in first + second}) == 12
 
@@ -70,3 +72,8 @@ def test_settings_out_of_range_are_refused_by_name(field, value):
 
 def test_mixed_seeds_do_not_collide():
     assert len({mix_seed(a, b) for a in range(30) for b in range(30)}) == 900
+
+
+def test_stairs_and_a_flat_share_are_two_schedules():
+    with pytest.raises(ValidationError, match="flat_share"):
+        settings(flat_share=0.5, decay_epochs=(1,))

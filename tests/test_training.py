@@ -49,6 +49,19 @@ def test_the_rate_falls_in_stairs_after_the_epochs_asked_for(tmp_path):
     assert rates == pytest.approx([1e-2, 1e-2, 1e-3, 1e-3, 1e-3, 1e-4])
 
 
+def test_the_rate_stays_flat_for_the_share_asked_for(tmp_path):
+    history = run(tmp_path / "flat", warmup_steps=0, flat_share=0.5, final_learning_rate=5e-4).history
+    rates = [record["learning_rate"] for record in history]  # of the last step of each epoch, 6 of 5 steps
+    assert rates[:3] == pytest.approx([1e-2] * 3)
+    assert rates[2] > rates[3] > rates[4] > rates[5] == pytest.approx(5e-4)
+
+
+def test_an_average_that_warms_up_is_another_model(tmp_path):
+    first, second = (run(tmp_path / str(n), average_warmup_steps=n).model for n in (0, 50))
+    assert not torch.equal(first[0].weight, second[0].weight)
+    assert first[1].num_batches_tracked == second[1].num_batches_tracked == 30
+
+
 def test_same_seed_same_weights_other_seed_other_weights(tmp_path):
     run(tmp_path / "a")
     run(tmp_path / "b")
