@@ -1,5 +1,6 @@
 """The sections of a profile that are left out where missing: ablations, comparisons and occlusion."""
 
+import itertools
 from typing import Literal
 
 from pydantic import Field, model_validator
@@ -50,6 +51,28 @@ class ChoicesProfile(FamilyProfile):
 class OcclusionProfile(Section):
     """Robustness against occlusion, level by level."""
 
+    people: int = Field(gt=0, description="how many are seen at every level")
+    kinds: tuple[Literal["object", "person", "truncation"], ...] = Field(
+        default=("object", "person", "truncation"), min_length=1, description="what hides them"
+    )
+    shares: tuple[float, ...] = Field(
+        default=(0.0, 0.15, 0.3, 0.45, 0.6, 0.75),
+        min_length=2,
+        description="of the joints seen at level 0 that each level hides; the first is 0",
+    )
+    seed: int = Field(default=3, ge=0, description="of procedural people and of pasted occluders")
+    flip_test: bool = True
+
+    @model_validator(mode="after")
+    def _levels_rise(self) -> "OcclusionProfile":
+        rising = all(low < high for low, high in itertools.pairwise(self.shares))
+        if self.shares[0] != 0 or not rising or self.shares[-1] >= 1 or len(set(self.kinds)) < len(self.kinds):
+            raise ValueError(
+                "expected distinct kinds and shares that rise from 0 and stay below 1, "
+                f"got {list(self.kinds)} and {list(self.shares)}"
+            )
+        return self
+
 
 class ComparisonProfile(FamilyProfile):
     """Representations on backbones."""
@@ -59,8 +82,39 @@ class DistillationProfile(FamilyProfile):
     """DWPose's two stages."""
 
 
+class PretrainingProfile(Section):
+    """Masked autoencoding: how much is hidden, the decoder, and the schedule."""
+
+    mask_ratio: float = Field(default=0.75, gt=0, lt=1, description="share of hidden patches")
+    normalise: bool = Field(default=True, description="pixels in units of their patch's deviation")
+    decoder_dim: int = Field(default=512, gt=0, multiple_of=4)
+    decoder_depth: int = Field(default=8, gt=0)
+    decoder_heads: int = Field(default=16, gt=0, description="divides decoder_dim")
+    augmentation: AugmentationProfile = AugmentationProfile()
+    training: TrainingSettings
+
+    @model_validator(mode="after")
+    def _heads_divide(self) -> "PretrainingProfile":
+        if self.decoder_dim % self.decoder_heads:
+            raise ValueError(
+                f"decoder_heads: expected a divisor of decoder_dim {self.decoder_dim}, "
+                f"got {self.decoder_heads}"
+            )
+        return self
+
+
 class MaskedProfile(FamilyProfile):
     """ViTPose from masked pretraining and from scratch."""
+
+    input_height: int = Field(ge=32, multiple_of=16)
+    input_width: int = Field(ge=32, multiple_of=16)
+    vitpose: VitSizeProfile
+    pretraining: PretrainingProfile
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network input."""
+        return self.input_height, self.input_width
 
 
 class JointProfile(FamilyProfile):
