@@ -1,4 +1,4 @@
-"""COCO-WholeBody: AP and AR of the body, its parts and the whole."""
+"""COCO-WholeBody: AP, AR and errors of the body, its parts and the whole."""
 
 import dataclasses
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from pctlib.data.people import People
+from pctlib.metrics.coco import people_truth, sigmas_of
 from pctlib.metrics.evaluation import Evaluation
-from pctlib.metrics.matching import Detections, GroundTruth, KeypointEvaluation
+from pctlib.metrics.matching import Detections, GroundTruth, KeypointEvaluation, extent_areas
+from pctlib.metrics.pck import longer_sides, mean_error, pck
 from pctlib.metrics.results import Results, count_inputs, detections, ground_truth, read_annotations
-from pctlib.skeletons import COCO_WHOLEBODY
+from pctlib.skeletons import COCO_WHOLEBODY, Skeleton
 
 # Fields of a person in the order of the 133 keypoints, and the parts they are.
 FIELDS = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
@@ -62,6 +65,74 @@ def evaluate_wholebody(annotation_file: str | Path, results: Results) -> Evaluat
         counts[f"persons without {part} keypoints ignored"] = int((part_truth.ignored & ~truth.crowd).sum())
         counts[f"results without {part} keypoints left out"] = len(found.scores) - len(part_found.scores)
     return Evaluation("COCO-WholeBody keypoints", rows, counts)
+
+
+def parts_of(skeleton: Skeleton) -> dict[str, slice]:
+    """Return the parts of a skeleton: those of COCO-WholeBody, or of any other the body alone."""
+    return PARTS if skeleton == COCO_WHOLEBODY else {"body": slice(0, skeleton.num_keypoints)}
+
+
+def part_ap(people: People, keypoints_image: np.ndarray, scores: np.ndarray) -> dict[str, float]:
+    """Return the AP of each part, given one prediction for each person: top-down with ground-truth boxes.
+
+    As `evaluate_wholebody` scores results without part scores. The published tables have one column for both
+    hands; here it is the mean of the left and the right.
+
+    Args:
+        people: N persons; of another skeleton than COCO-WholeBody's with sigmas.
+        keypoints_image: [N, K, 2] predictions aligned with the rows of `people`, image pixels.
+        scores: [N] of persons.
+
+    Returns:
+        part -> AP, 0 to 1, or -1 where no person has the part: body, foot, face, lefthand, righthand,
+        wholebody, hand; of other skeletons body.
+    """
+    keypoints = np.asarray(keypoints_image, dtype=np.float64)
+    truth, sigmas, values = people_truth(people), sigmas_of(people.skeleton), {}
+    parts = parts_of(people.skeleton)
+    found = Detections(
+        image_ids=people.image_ids,
+        keypoints=keypoints,
+        confidences=np.ones(keypoints.shape[:2]),
+        scores=np.asarray(scores, dtype=np.float64),
+        areas=extent_areas(keypoints[:, parts["body"]]),
+    )
+    for part, columns in parts.items():
+        part_found = _part_of_detections(found, columns, found.scores)
+        evaluation = KeypointEvaluation(_part_of_truth(truth, columns), part_found, sigmas=sigmas[columns])
+        values[part] = evaluation.run()["AP"]
+    if "lefthand" in values:
+        values["hand"] = (values["lefthand"] + values["righthand"]) / 2
+    return values
+
+
+def part_errors(
+    people: People, keypoints_image: np.ndarray, *, threshold: float = 0.05
+) -> dict[str, dict[str, float]]:
+    """Return how far off each part is, where AP is still too strict to tell models apart.
+
+    Args:
+        people: N persons.
+        keypoints_image: [N, K, 2] predictions aligned with the rows of `people`, image pixels.
+        threshold: of the PCK, a share of the longer side of the box.
+
+    Returns:
+        part -> `NME` (mean error of labelled keypoints over the longer side of the box) and `PCK` (share of
+        them within `threshold`); "hand" are both hands; NaN where no keypoint of a part is labelled.
+
+    Raises:
+        ValueError: as `pctlib.metrics.pck.pck`.
+    """
+    parts = {name: np.r_[columns] for name, columns in parts_of(people.skeleton).items()}
+    if "lefthand" in parts:
+        parts["hand"] = np.r_[parts["lefthand"], parts["righthand"]]
+    lengths, values = longer_sides(people), {}
+    for part, columns in parts.items():
+        pair = (keypoints_image[:, columns], people.keypoints_image[:, columns])
+        labelled = people.labelled[:, columns]
+        share = pck(*pair, labelled, normalizer=lengths, threshold=threshold).pooled
+        values[part] = {"NME": mean_error(*pair, labelled, normalizer=lengths), "PCK": share}
+    return values
 
 
 def _part_of_truth(truth: GroundTruth, columns: slice) -> GroundTruth:

@@ -104,6 +104,13 @@ class Crops:
         yield from self.inputs(torch.arange(len(self)).split(batch_size), device)
 
 
+def crops_of(people: People, profile: Profile, input_size: tuple[int, int], *, training: bool) -> Crops:
+    """Return the crops of people at another input size, (height, width) pixels, than that of the profile."""
+    size = {"input_height": input_size[0], "input_width": input_size[1]}
+    crop = profile.crop.model_copy(update=size)
+    return Crops(people, profile.model_copy(update={"crop": crop}), training=training)
+
+
 def _augmentation(profile: AugmentationProfile) -> Augmentation:
     values = profile.model_dump()
     values["scale"] = (1 - profile.scale, 1 + profile.scale)

@@ -60,7 +60,9 @@ class Splits:
         return counts
 
 
-def load_splits(dataset: str, profile: Profile, *, root: str = "", progress: bool = True) -> Splits:
+def load_splits(
+    dataset: str, profile: Profile, *, root: str = "", whole_body: bool = False, progress: bool = True
+) -> Splits:
     """Return the people of a study; procedural people are made on the first call.
 
     Args:
@@ -69,6 +71,8 @@ def load_splits(dataset: str, profile: Profile, *, root: str = "", progress: boo
             alone (COCO JSON or the MPII HDF5 file, several joined by the path separator), read as COCO-17.
         profile: says how many procedural people there are.
         root: folder or files of the data set.
+        whole_body: the 133 keypoints of COCO-WholeBody where the set has them: the procedural people, and
+            COCO if its whole-body annotations lie in the folder; of other sets the keypoints they have.
         progress: show a progress bar while people are made.
 
     Returns:
@@ -83,18 +87,17 @@ def load_splits(dataset: str, profile: Profile, *, root: str = "", progress: boo
         return _pose_files([Path(path) for path in root.split(os.pathsep)])
     if dataset == "procedural":
         folder = make_people(profile, progress=progress)
-        train, val = (read_procedural(folder, split) for split in ("train", "val"))
+        options = {"whole_body": whole_body}
+        train, val = (read_procedural(folder, split, **options) for split in ("train", "val"))
         return Splits(train, val, "procedural people")
+    if dataset == "coco" and whole_body and _splits_there("coco-wholebody", Path(root)):
+        dataset = "coco-wholebody"
     return _published(dataset, Path(root))
 
 
 def _published(name: str, root: Path) -> Splits:
     """Read the splits of a published data set that lie below a folder."""
-    there = [
-        split
-        for split, layout in LAYOUTS[name].items()
-        if any((root / file).is_file() for file in layout.annotations)
-    ]
+    there = _splits_there(name, root)
     learn = next((split for split in ("train", "trainval") if split in there), None)
     measure = next((split for split in ("val", "test") if split in there), None)
     if learn and measure:
@@ -102,6 +105,15 @@ def _published(name: str, root: Path) -> Splits:
     people = _read_split(name, root, learn or measure or next(iter(LAYOUTS[name])))
     val, train = people.split(0.2, seed=0)
     return Splits(train, val, name)
+
+
+def _splits_there(name: str, root: Path) -> list[str]:
+    """Return the splits of a published data set whose annotations lie below a folder."""
+    return [
+        split
+        for split, layout in LAYOUTS[name].items()
+        if any((root / file).is_file() for file in layout.annotations)
+    ]
 
 
 def _read_split(name: str, root: Path, split: str) -> People:

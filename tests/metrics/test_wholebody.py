@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from pctlib.metrics.wholebody import FIELDS, PARTS, evaluate_wholebody
+from pctlib.data.coco import read_coco_wholebody
+from pctlib.metrics.wholebody import FIELDS, PARTS, evaluate_wholebody, part_ap, part_errors
 from pctlib.skeletons import COCO_WHOLEBODY
 
 
@@ -110,3 +111,52 @@ def test_real_truth_against_itself_is_one(shared, file):
     results = [{k: p[k] for k in ("image_id", *FIELDS) if k in p} | {"score": 1.0} for p in people]
     evaluation = evaluate_wholebody(path, results)
     assert [scores["AP"] for scores in evaluation.rows.values()] == pytest.approx([1] * 6)
+
+
+def test_ap_of_arrays_is_that_of_files(wholebody_set, save, rng):
+    content, _ = wholebody_set()
+    for person in content["annotations"]:
+        person["iscrowd"] = 0
+        person["num_keypoints"] = max(1, person["num_keypoints"])
+    content["annotations"][0]["foot_kpts"] = [0] * 18
+    path = save(content)
+    people = read_coco_wholebody(path)
+    keypoints = people.keypoints_image + rng.normal(0, 1.5, people.keypoints_image.shape)
+    scores = rng.random(len(people))
+    results = [
+        {"image_id": int(image), "score": score, "keypoints": np.c_[pose, np.ones(133)].reshape(-1).tolist()}
+        for image, pose, score in zip(people.image_ids, keypoints, scores, strict=True)
+    ]
+    content["annotations"] = [p for p in content["annotations"] if p["id"] in people.annotation_ids]
+    expected = {part: row["AP"] for part, row in evaluate_wholebody(save(content), results).rows.items()}
+    found = part_ap(people, keypoints, scores)
+    hand = found.pop("hand")
+    assert found == pytest.approx(expected)
+    assert 0 < found["body"] < 1
+    assert hand == pytest.approx((found["lefthand"] + found["righthand"]) / 2)
+
+
+def test_errors_of_parts_by_hand(make_people):
+    visible = np.full((3, 133), 2)
+    visible[:, PARTS["face"]] = 0
+    visible[0, PARTS["lefthand"]] = 0
+    people = make_people(3, COCO_WHOLEBODY, visible=visible, side=200.0)
+    keypoints = people.keypoints_image.copy()
+    keypoints[:, PARTS["foot"], 0] += 8  # 4 % of the longer side
+    keypoints[:, PARTS["righthand"], 1] -= 12  # 6 %
+    found = part_errors(people, keypoints)
+    assert found["body"] == pytest.approx({"NME": 0, "PCK": 1}, abs=1e-6)
+    assert found["foot"] == pytest.approx({"NME": 0.04, "PCK": 1}, abs=1e-6)
+    assert found["hand"] == pytest.approx({"NME": 0.06 * 3 / 5, "PCK": 2 / 5}, abs=1e-6)
+    assert np.isnan(list(found["face"].values())).all()
+    assert part_errors(people, keypoints, threshold=0.07)["hand"]["PCK"] == 1
+    all_of_them = 3 * (17 + 6) + 2 * 21 + 3 * 21
+    assert found["wholebody"]["NME"] == pytest.approx((3 * 6 * 0.04 + 3 * 21 * 0.06) / all_of_them)
+
+
+def test_other_skeletons_are_one_part(make_people):
+    people = make_people(3)
+    truth = people.keypoints_image
+    assert part_ap(people, truth, np.ones(3)) == pytest.approx({"body": 1})
+    assert list(part_errors(people, truth)) == ["body"]
+    assert part_errors(people, truth[:, ::-1])["body"]["NME"] > 0

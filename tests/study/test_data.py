@@ -1,5 +1,6 @@
 """Where the people of a study come from."""
 
+import json
 import os
 
 import numpy as np
@@ -9,6 +10,7 @@ from study_people import make_people
 from pctlib.data.coco import write_coco
 from pctlib.profiles import load_profile
 from pctlib.project import project_root
+from pctlib.skeletons import COCO, COCO_WHOLEBODY
 from pctlib.study.data import load_splits
 from pctlib.study.data import make_people as make_procedural
 from pctlib.study.pictures import gallery_rows, person_pictures
@@ -34,6 +36,22 @@ def test_coco_has_its_own_splits(tmp_path):
     assert splits.summary().set_index("split")["people"].to_dict() == {"training": 6, "validation": 3}
 
 
+def test_whole_bodies_where_the_set_has_them(tmp_path):
+    for split, count in (("train", 6), ("val", 3)):
+        write_split(tmp_path, split, count, 1)
+    assert load_splits("coco", SMOKE, root=str(tmp_path), whole_body=True).train.skeleton == COCO
+    file = tmp_path / "annotations" / "person_keypoints_val2017.json"
+    content = json.loads(file.read_text())
+    for person in content["annotations"]:
+        person |= {"foot_kpts": [1] * 18, "face_kpts": [0] * 204}
+        person |= {"lefthand_kpts": [0] * 63, "righthand_kpts": [0] * 63}
+    (file.parent / "coco_wholebody_val_v1.0.json").write_text(json.dumps(content))
+    splits = load_splits("coco", SMOKE, root=str(tmp_path), whole_body=True)
+    assert (splits.name, splits.train.skeleton) == ("coco-wholebody", COCO_WHOLEBODY)
+    assert len(splits.train) + len(splits.val) == 3
+    assert load_splits("coco", SMOKE, root=str(tmp_path)).val.skeleton == COCO
+
+
 def test_a_single_split_holds_out_a_fifth_of_its_images(tmp_path):
     write_split(tmp_path, "val", 10, 3)
     splits = load_splits("coco", SMOKE, root=str(tmp_path))
@@ -57,6 +75,8 @@ def test_procedural_people_are_made_once_and_keep_their_truth(tmp_path, monkeypa
     splits = load_splits("procedural", small, progress=False)
     assert splits.train.keypoints_3d.shape == (len(splits.train), 17, 3)
     assert splits.train.occlusion.max() <= 1
+    whole = load_splits("procedural", small, whole_body=True, progress=False)
+    assert (splits.train.skeleton, whole.train.skeleton) == (COCO, COCO_WHOLEBODY)
     picture = splits.train.image_files[0]
     before = picture.stat().st_mtime_ns
     assert make_procedural(small, progress=False) in picture.parents
