@@ -36,6 +36,18 @@ class VitSizeProfile(Section):
         return self
 
 
+class VitFamilyProfile(FamilyProfile):
+    """A family of ViTPoses on inputs of one size."""
+
+    input_height: int = Field(ge=32, multiple_of=16)
+    input_width: int = Field(ge=32, multiple_of=16)
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network input."""
+        return self.input_height, self.input_width
+
+
 class GridProfile(Section):
     """Ablation of the codebook size V and the number of tokens M."""
 
@@ -65,8 +77,8 @@ class OcclusionProfile(Section):
 
     @model_validator(mode="after")
     def _levels_rise(self) -> "OcclusionProfile":
-        rising = all(low < high for low, high in itertools.pairwise(self.shares))
-        if self.shares[0] != 0 or not rising or self.shares[-1] >= 1 or len(set(self.kinds)) < len(self.kinds):
+        rising = all(low < high for low, high in itertools.pairwise((*self.shares, 1)))
+        if self.shares[0] != 0 or not rising or len(set(self.kinds)) < len(self.kinds):
             raise ValueError(
                 "expected distinct kinds and shares that rise from 0 and stay below 1, "
                 f"got {list(self.kinds)} and {list(self.shares)}"
@@ -103,26 +115,43 @@ class PretrainingProfile(Section):
         return self
 
 
-class MaskedProfile(FamilyProfile):
+class MaskedProfile(VitFamilyProfile):
     """ViTPose from masked pretraining and from scratch."""
 
-    input_height: int = Field(ge=32, multiple_of=16)
-    input_width: int = Field(ge=32, multiple_of=16)
     vitpose: VitSizeProfile
     pretraining: PretrainingProfile
 
-    @property
-    def input_size(self) -> tuple[int, int]:
-        """(height, width) of the network input."""
-        return self.input_height, self.input_width
+
+class JointProfile(VitFamilyProfile):
+    """ViTPose on several data sets, one decoder each; `train_people` counts all readings together."""
+
+    vitpose: VitSizeProfile = Field(description="its batch size is that of each data set, times its share")
+    part_features: int = Field(gt=0, description="outputs of each MLP that come from a data set's expert")
+    datasets: dict[str, str] = Field(
+        default={}, description="published data sets and their folders; none: readings of the study's people"
+    )
+    shares: tuple[int, ...] = Field(
+        default=(), description="people of each data set in a batch, as a ratio; none: as many of each"
+    )
+
+    @model_validator(mode="after")
+    def _experts_leave_room(self) -> "JointProfile":
+        if self.part_features >= self.vitpose.dim:
+            raise ValueError(f"part_features: expected less than dim {self.vitpose.dim}")
+        if any(share < 1 for share in self.shares):
+            raise ValueError(f"shares: expected numbers of at least 1, got {list(self.shares)}")
+        return self
 
 
-class JointProfile(FamilyProfile):
-    """ViTPose on several data sets, one decoder each."""
-
-
-class KnowledgeTokenProfile(FamilyProfile):
+class KnowledgeTokenProfile(VitFamilyProfile):
     """ViTPose's transfer from large to small."""
+
+    teacher: VitSizeProfile
+    teacher_weights: str = Field(
+        default="", description="of a trained teacher: official ViTPose or `model.safetensors` of this study"
+    )
+    token: TrainingSettings = Field(description="of the token alone, on the frozen teacher")
+    student: VitSizeProfile
 
 
 class FlexibilityProfile(FamilyProfile):
