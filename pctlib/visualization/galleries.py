@@ -105,7 +105,7 @@ def prediction_gallery(rows: Sequence[GalleryRow], *, skeleton: Skeleton, tolera
         _draw_row(places, row, skeleton=skeleton, tolerance=tolerance)
     for place, title in zip(axes, columns, strict=False):
         place.set_title(title, fontsize=9.5)
-    figure.legend(handles=_ring_handles(), loc="outside lower left", ncols=2, handletextpad=0.3)
+    figure.legend(handles=ring_handles(), loc="outside lower left", ncols=2, handletextpad=0.3)
     return figure
 
 
@@ -134,30 +134,55 @@ def _methods(rows: Sequence[GalleryRow]) -> list[str]:
 
 
 def _draw_row(places: Sequence[Axes], row: GalleryRow, *, skeleton: Skeleton, tolerance: float) -> None:
-    for place in places:
-        show_image(place, row.image)
+    show_image(places[0], row.image)
     if row.label:
         badge = {"boxstyle": "round,pad=0.3", "facecolor": "white", "alpha": 0.85, "edgecolor": "none"}
         places[0].text(0.03, 0.975, row.label, transform=places[0].transAxes, va="top", size=8, bbox=badge)
-    draw_skeleton(places[1], row.truth, skeleton=skeleton, visible=row.visible)
+    _keep_frame(places[0], row.image)
+    draw_truth(places[1], row, skeleton=skeleton)
+    for place, method in zip(places[2:], row.predictions, strict=True):
+        draw_prediction(place, row, method, skeleton=skeleton, tolerance=tolerance)
+
+
+def draw_truth(axes: Axes, row: GalleryRow, *, skeleton: Skeleton, scale: float = 1.0) -> None:
+    """Draw the picture of a person with the true pose, hidden joints hollow."""
+    show_image(axes, row.image)
+    draw_skeleton(axes, row.truth, skeleton=skeleton, visible=row.visible, scale=scale)
+    _keep_frame(axes, row.image)
+
+
+def draw_prediction(
+    axes: Axes, row: GalleryRow, method: str, *, skeleton: Skeleton, tolerance: float, scale: float = 1.0
+) -> None:
+    """Draw the picture of a person with the pose that a method found, its hidden joints ringed.
+
+    Args:
+        axes: where to draw.
+        row: the person.
+        method: a key of its predictions.
+        skeleton: the keypoint set.
+        tolerance: a hidden joint is recovered if its error is at most this share of the row's `length`.
+        scale: of lines, dots and rings.
+    """
+    show_image(axes, row.image)
+    keypoints = np.asarray(row.predictions[method])
     labelled = np.where(np.asarray(row.visible) > 0, 2, 0)
-    for place, (method, keypoints) in zip(places[2:], row.predictions.items(), strict=True):
-        draw_skeleton(place, keypoints, skeleton=skeleton, visible=labelled)
-        good, bad = recovered_joints(row, method, tolerance=tolerance)
-        _ring(place, np.asarray(keypoints)[good], RECOVERED, "solid")
-        _ring(place, np.asarray(keypoints)[bad], MISSED, (0, (1.5, 0.9)))
-    for place in places:
-        _keep_frame(place, row.image)
+    draw_skeleton(axes, keypoints, skeleton=skeleton, visible=labelled, scale=scale)
+    good, bad = recovered_joints(row, method, tolerance=tolerance)
+    _ring(axes, keypoints[good], RECOVERED, "solid", scale)
+    _ring(axes, keypoints[bad], MISSED, (0, (1.5, 0.9)), scale)
+    _keep_frame(axes, row.image)
 
 
-def _ring(axes: Axes, points: np.ndarray, color: str, style: str | tuple) -> None:
+def _ring(axes: Axes, points: np.ndarray, color: str, style: str | tuple, scale: float) -> None:
+    size, width = 95 * scale**2, 1.9 * scale
     rings = axes.scatter(
-        *points.T, s=95, facecolors="none", edgecolors=color, linewidths=1.9, linestyles=style, zorder=6
+        *points.T, s=size, facecolors="none", edgecolors=color, linewidths=width, linestyles=style, zorder=6
     )
-    rings.set_path_effects([withStroke(linewidth=3.2, foreground="white", alpha=0.8)])
+    rings.set_path_effects([withStroke(linewidth=1.7 * width, foreground="white", alpha=0.8)])
 
 
-def _ring_handles() -> list[Line2D]:
+def ring_handles() -> list[Line2D]:
     """Return the legend's rings; shape tells them apart without colour."""
     labels = {RECOVERED: "hidden joint recovered", MISSED: "hidden joint missed (dashed)"}
     shape = {"marker": "o", "linestyle": "none", "markersize": 9, "markerfacecolor": "none"}

@@ -1,0 +1,64 @@
+"""Every trained estimator of a study by name, wherever the notebooks have left it."""
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+
+from pctlib.models.estimator import PoseEstimator
+from pctlib.study.classifier import load_classifier
+from pctlib.study.fitting import WEIGHTS
+from pctlib.study.heatmap import load_heatmap
+
+Loader = Callable[[], PoseEstimator]
+
+# method -> folder of its runs below the folder of the study, and what reads one
+MAIN_METHODS: dict[str, tuple[str, Callable[[Path], PoseEstimator]]] = {
+    "Heatmap": ("heatmap-seed{seed}", load_heatmap),
+    "Heatmap control": ("classifier-seed{seed}/control", load_heatmap),
+    "PCT": ("classifier-seed{seed}", load_classifier),
+}
+COMPARED = "comparison/seed{seed}"
+FLOOR = "Mean pose"
+"""What ignores the image: the mean pose of the training people."""
+
+
+def trained_methods(
+    study_dir: str | Path, seeds: Sequence[int], *, compared: bool = True
+) -> dict[str, dict[int, Loader]]:
+    """Return the estimators that a study has trained: those of PCT first, then the compared ones.
+
+    Args:
+        study_dir: folder of the study, such as reports/demo.
+        seeds: of the runs.
+        compared: also those of the comparison of representations, where it has run; variants that failed
+            are not there.
+
+    Returns:
+        method -> seed -> a function without arguments that reads the estimator, on the CPU in eval mode.
+
+    Raises:
+        FileNotFoundError: if a run of heatmap, control or PCT is missing; names its weights.
+    """
+    study_dir = Path(study_dir)
+    methods: dict[str, dict[int, Loader]] = {}
+    for name, (folder, load) in MAIN_METHODS.items():
+        folders = {seed: study_dir / folder.format(seed=seed) for seed in seeds}
+        for path in folders.values():
+            if not (path / WEIGHTS).is_file():
+                raise FileNotFoundError(f"{name}: no trained model {path / WEIGHTS}")
+        methods[name] = {seed: partial(load, path) for seed, path in folders.items()}
+    return methods | (_compared(study_dir, seeds) if compared else {})
+
+
+def _compared(study_dir: Path, seeds: Sequence[int]) -> dict[str, dict[int, Loader]]:
+    methods: dict[str, dict[int, Loader]] = {}
+    for seed in seeds:
+        for path in sorted((study_dir / COMPARED.format(seed=seed)).glob(f"*/{WEIGHTS}")):
+            methods.setdefault(path.parent.name, {})[seed] = partial(_load_compared, path.parent)
+    return methods
+
+
+def _load_compared(folder: Path) -> PoseEstimator:
+    from pctlib.study.comparison import load_compared  # builds every rival network; most readers need none
+
+    return load_compared(folder)

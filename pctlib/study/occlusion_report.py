@@ -1,0 +1,132 @@
+"""What the occlusion protocol says: its tables, and a finding in plain words."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pandas as pd
+
+from pctlib.occlusion import KINDS
+from pctlib.reporting.tables import Interval
+from pctlib.study.methods import FLOOR
+from pctlib.study.occlusion import OcclusionRun
+from pctlib.study.robustness import METRICS, Part, Robustness, interval_ends
+
+
+def protocol_table(run: OcclusionRun) -> pd.DataFrame:
+    """Return what the levels are: shares wanted and hidden in per cent, and how many joints are counted."""
+    rows = []
+    for k, kind in enumerate(run.kinds):
+        for level, wanted in enumerate(run.wanted):
+            shares, flags = run.shares[k, level], run.visible[k, level]
+            rows.append(
+                {
+                    "kind": KINDS[kind],
+                    "level": level,
+                    "wanted (%)": 100 * wanted,
+                    "hidden (%)": 100 * float(shares.mean()),
+                    "least (%)": 100 * float(shares.min()),
+                    "most (%)": 100 * float(shares.max()),
+                    "joints seen": int((flags == 2).sum()),
+                    "joints hidden": int((flags == 1).sum()),
+                }
+            )
+    return pd.DataFrame(rows)
+
+
+def summary(robustness: Robustness) -> pd.DataFrame:
+    """Return one row a method, pooled over the levels above 0, in per cent."""
+    levels = robustness.hidden_levels
+    rows = []
+    for method in robustness.run.methods:
+        row: dict[str, Any] = {"method": method}
+        for kind in robustness.run.kinds:
+            title = f"error hidden, {KINDS[kind]}"
+            row[title] = robustness.interval(method, "error hidden", Part([kind], levels))
+        for metric in METRICS[1:]:
+            row[metric] = robustness.interval(method, metric, Part(levels=levels))
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def curve_frame(table: pd.DataFrame, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
+    """Return the table of `Robustness.table` with one row a point of a curve: value, low and high."""
+    rows = [
+        {"method": row.method, "kind": row.kind, "level": row.level, "metric": metric} | interval_ends(value)
+        for row, values in zip(table.itertuples(), table[list(metrics)].to_numpy(), strict=True)
+        for metric, value in zip(metrics, values, strict=True)
+    ]
+    return pd.DataFrame(rows)
+
+
+def table_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
+    """Return the table of `Robustness.table` as JSON values: means, and half widths beside them."""
+    rows = []
+    for record in table.to_dict("records"):
+        row: dict[str, Any] = {}
+        for name, value in record.items():
+            row[name] = value.mean if isinstance(value, Interval) else value
+            if isinstance(value, Interval):
+                row[f"{name} half width"] = value.half_width
+        rows.append(row)
+    return rows
+
+
+def finding(robustness: Robustness, *, method: str = "PCT", base: str = "Heatmap control") -> str:
+    """Return in plain words whether a method keeps hidden joints better than another, with the numbers."""
+    part = Part(levels=robustness.hidden_levels)
+    names = [method, base, FLOOR]
+    errors = {name: float(robustness.interval(name, "error hidden", part)) for name in names}
+    text = (
+        f"At levels 1 to {robustness.hidden_levels[-1]} the mean error of hidden joints is "
+        f"{errors[method]:.1f} % of the box with {method}, {errors[base]:.1f} % with {_lower(base)} and "
+        f"{errors[FLOOR]:.1f} % with the mean pose. "
+    )
+    kinds = {
+        KINDS[kind]: robustness.difference("error hidden", method, base, Part([kind], part.levels))
+        for kind in robustness.run.kinds
+    }
+    text += f"{method} minus {_lower(base)}: {_listed(kinds)} percentage points. {_verdict(method, kinds)} "
+    seen = {"seen joints": robustness.difference("error seen", method, base, part)}
+    text += f"On seen joints of these levels the difference is {_signed(seen['seen joints'])}. "
+    wrong = [float(robustness.interval(name, "implausible", part)) for name in (method, base)]
+    text += f"Implausible are {wrong[0]:.1f} % of the poses of {method}, {wrong[1]:.1f} % of {_lower(base)}."
+    if len(robustness.seeds) == 1:
+        text += (
+            " There is one seed: the intervals are over people, and tell these two networks apart, not the "
+            "two representations."
+        )
+    return text
+
+
+def _verdict(method: str, differences: dict[str, Interval | float]) -> str:
+    """Return where the difference is larger than its interval, and which way."""
+    better, worse, open_ = [], [], []
+    for kind, value in differences.items():
+        half = getattr(value, "half_width", None)
+        clear = half is not None and abs(float(value)) > half
+        (open_ if not clear else better if float(value) < 0 else worse).append(kind)
+    parts = [
+        f"{method} keeps them better under {_and(better)}" if better else "",
+        f"worse under {_and(worse)}" if worse else "",
+        f"the interval includes zero under {_and(open_)}" if open_ else "",
+    ]
+    sentence = "; ".join(part for part in parts if part)
+    return f"{sentence[:1].upper()}{sentence[1:]}."
+
+
+def _listed(differences: dict[str, Interval | float]) -> str:
+    return ", ".join(f"{kind} {_signed(value)}" for kind, value in differences.items())
+
+
+def _signed(value: Interval | float) -> str:
+    half = getattr(value, "half_width", None)
+    return f"{float(value):+.1f}" + ("" if half is None else f" ± {half:.1f}")
+
+
+def _and(words: Sequence[str]) -> str:
+    return " and ".join([", ".join(words[:-1]), words[-1]]) if len(words) > 1 else words[0]
+
+
+def _lower(name: str) -> str:
+    """Return "the heatmap control" for "Heatmap control"."""
+    return name if name.isupper() else f"the {name[:1].lower()}{name[1:]}"
