@@ -1,7 +1,7 @@
 """The sections of a profile that are left out where missing: ablations, comparisons and occlusion."""
 
 import itertools
-from typing import Literal
+from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -86,8 +86,86 @@ class OcclusionProfile(Section):
         return self
 
 
+RepresentationName = Literal[
+    "coordinates",
+    "soft_argmax",
+    "rle",
+    "heatmap_standard",
+    "heatmap_dark",
+    "heatmap_udp",
+    "simcc",
+    "rtmcc",
+    "pct",
+]
+
+
+class FrozenHeadsProfile(Section):
+    """Representations as heads on the frozen heatmap backbone, trained as the token classifier is."""
+
+    representations: tuple[RepresentationName, ...] = Field(
+        default=get_args(RepresentationName), min_length=1
+    )
+    views: int = Field(default=0, ge=0, description="augmented views whose features are kept; 0: none")
+    epochs: int = Field(gt=0, description="of each head; the rest of the schedule is the classifier's")
+
+
+class BackboneProfile(Section):
+    """A timm backbone and how much of it is used."""
+
+    name: str
+    stages: int | None = Field(default=None, ge=1, description="first feature maps that are used; None: all")
+    pretrained: bool = Field(default=False, description="ImageNet weights by timm; needs the network once")
+    final_norm: bool = Field(default=False, description="normalise the last feature map")
+
+
+class WholeNetworksProfile(Section):
+    """Representations and backbones, each pair trained as one network."""
+
+    representations: tuple[RepresentationName, ...] = Field(min_length=1)
+    backbones: tuple[BackboneProfile, ...] = Field(min_length=1)
+    vitpose: VitSizeProfile | None = Field(default=None, description="trained by its own optimiser's values")
+    training: TrainingSettings
+
+    @model_validator(mode="after")
+    def _distinct_and_equal(self) -> "WholeNetworksProfile":
+        names = [backbone.name for backbone in self.backbones]
+        if len(set(names)) < len(names):
+            raise ValueError(f"backbones: expected distinct names, got {names}")
+        own, shared = self.vitpose and self.vitpose.training, self.training
+        if own and (own.epochs, own.batch_size) != (shared.epochs, shared.batch_size):
+            raise ValueError(
+                f"vitpose.training: expected {shared.epochs} epochs of batches of {shared.batch_size}, as "
+                f"for the others, got {own.epochs} and {own.batch_size}"
+            )
+        return self
+
+
+class RivalsProfile(FamilyProfile):
+    """Systems of the published tables."""
+
+    systems: tuple[str, ...] = Field(
+        min_length=1, description="keys of models.rivals.SMALL or, at published size, models.published.RIVALS"
+    )
+    training: TrainingSettings
+
+
 class ComparisonProfile(FamilyProfile):
-    """Representations on backbones."""
+    """Representations on backbones: on a frozen one, and each trained with its own; and rivals."""
+
+    input_height: int = Field(ge=32, description="of the whole networks and small rivals")
+    input_width: int = Field(ge=32)
+    frozen: FrozenHeadsProfile
+    whole: WholeNetworksProfile | None = None
+    rivals: RivalsProfile | None = None
+    flip_test: bool = True
+    published_sizes: bool = Field(
+        default=False, description="count all systems at published sizes; half a minute"
+    )
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the input of the whole networks."""
+        return self.input_height, self.input_width
 
 
 class DistillationProfile(FamilyProfile):

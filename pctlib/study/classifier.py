@@ -11,6 +11,7 @@ from pctlib.data.augmentation import Inputs
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.layers import MixerSize
+from pctlib.models.representations.base import Representation
 from pctlib.models.representations.pct import HeadSize, PCTClassifier
 from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.profiles import Profile
@@ -80,9 +81,22 @@ def freeze_backbone(
 
 
 def build_classifier(
-    profile: Profile, backbone: Backbone, tokenizer: PoseTokenizer, skeleton: Skeleton
+    profile: Profile,
+    backbone: Backbone,
+    tokenizer: PoseTokenizer,
+    skeleton: Skeleton,
+    *,
+    guide: Backbone | None = None,
 ) -> PCTClassifier:
-    """Return an untrained token classifier for a backbone and a trained tokenizer."""
+    """Return an untrained token classifier for a backbone and a trained tokenizer.
+
+    Args:
+        profile: sizes and loss weights.
+        backbone: gives the feature map.
+        tokenizer: is frozen.
+        skeleton: the keypoints.
+        guide: of a guided tokenizer, frozen; None: the backbone, which must then be the frozen one.
+    """
     sizes = profile.classifier
     mixer = MixerSize(
         dim=sizes.hidden_dim,
@@ -98,7 +112,7 @@ def build_classifier(
         flip_permutation=skeleton.flip_permutation,
         feature_stride=backbone.strides[-1],
         head=HeadSize(sizes.conv_channels, sizes.conv_blocks, sizes.dilation, mixer),
-        guide=backbone if tokenizer.guided else None,
+        guide=(guide or backbone) if tokenizer.guided else None,
         token_weight=sizes.token_loss_weight,
         keypoint_weight=sizes.keypoint_loss_weight,
         beta=profile.tokenizer.beta,
@@ -133,7 +147,7 @@ def train_classifier(
     skeleton = stage.train_crops.people.skeleton
     torch.manual_seed(mix_seed(seed, 40))
     head = build_classifier(profile, stage.backbone, tokenizer, skeleton)
-    result = _train_head(profile, stage, head, seed=seed, out_dir=out_dir, progress=progress)
+    result = train_head(profile, stage, head, seed=seed, out_dir=out_dir, progress=progress)
     save_model(result.model, profile, skeleton, out_dir)
     return result
 
@@ -153,22 +167,44 @@ def train_control(
     skeleton = stage.train_crops.people.skeleton
     torch.manual_seed(mix_seed(seed, 41))
     head = build_heatmap(profile, stage.backbone, skeleton)
-    result = _train_head(profile, stage, head, seed=seed, out_dir=out_dir, progress=progress)
+    result = train_head(profile, stage, head, seed=seed, out_dir=out_dir, progress=progress)
     save_model(result.model, profile, skeleton, out_dir)
     return result
 
 
-def _train_head(
+def train_head(
     profile: Profile,
     stage: FrozenStage,
-    head: nn.Module,
+    head: Representation,
     *,
     seed: int,
     out_dir: str | Path,
-    progress: bool,
+    identity: dict[str, Any] | None = None,
+    progress: bool = True,
 ) -> TrainingResult:
+    """Train a representation on a frozen backbone by the schedule of the token classifier.
+
+    Args:
+        profile: its classifier section.
+        stage: the frozen backbone and its people.
+        head: untrained; the caller has drawn its weights from the seed.
+        seed: of order and draws.
+        out_dir: folder of the run.
+        identity: JSON values that tell this run from others, besides profile and kind of head.
+        progress: show a progress bar.
+
+    Returns:
+        The trained `FrozenBackbone` and the history; nothing but checkpoints is saved.
+
+    Raises:
+        ValueError: as `pctlib.training.train`.
+    """
     sizes = profile.classifier
-    identity = {"profile": sizes.model_dump(mode="json", exclude={"training"}), "head": type(head).__name__}
+    identity = {
+        "profile": sizes.model_dump(mode="json", exclude={"training"}),
+        "head": type(head).__name__,
+        **(identity or {}),
+    }
     if stage.train_features is not None:
         task = HeadTask(
             head,

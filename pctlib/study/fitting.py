@@ -1,5 +1,6 @@
 """One variant of a family, from an untrained estimator to its weights, predictions and metrics."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 import torch
 
 from pctlib.checkpointing import load_weights
+from pctlib.data.people import People
 from pctlib.io import read_tensors, write_tensors
 from pctlib.models.estimator import PoseEstimator
 from pctlib.profile_sections import AugmentationProfile
 from pctlib.settings import TrainingSettings
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.estimators import EstimatorTask
-from pctlib.study.predictions import judge
+from pctlib.study.predictions import Predictions, judge
 from pctlib.training import Task, train
 
 WEIGHTS = "model.safetensors"
@@ -71,10 +73,31 @@ def fit_estimator(
     result = train(task, settings, out_dir=out_dir, seed=seed, device=device, progress=progress)
     trained = result.model if task.model is model else model.eval()
     predictions = predict_people(trained, val_crops, flip_test=flip_test)
-    predictions.save(out_dir / "predictions.npz", val_crops.people)
-    write_tensors(out_dir / WEIGHTS, {name: t.clone() for name, t in trained.state_dict().items()})
-    seconds = sum(record["seconds"] for record in result.history)
-    return Fitted(trained, judge(val_crops.people, predictions) | {"training seconds": seconds})
+    return save_fitted(trained, result.history, predictions, people=val_crops.people, out_dir=out_dir)
+
+
+def save_fitted(
+    model: PoseEstimator,
+    history: Sequence[Mapping[str, float]],
+    predictions: Predictions,
+    *,
+    people: People,
+    out_dir: str | Path,
+) -> Fitted:
+    """Save a trained estimator and what it predicts for the validation people, and judge it.
+
+    Args:
+        model: in eval mode.
+        history: of its training.
+        predictions: of `people`.
+        people: of the validation split.
+        out_dir: folder of the run.
+    """
+    out_dir = Path(out_dir)
+    predictions.save(out_dir / "predictions.npz", people)
+    write_tensors(out_dir / WEIGHTS, {name: t.clone() for name, t in model.state_dict().items()})
+    seconds = sum(record["seconds"] for record in history)
+    return Fitted(model, judge(people, predictions) | {"training seconds": seconds})
 
 
 def load_fitted(model: PoseEstimator, out_dir: str | Path) -> PoseEstimator:

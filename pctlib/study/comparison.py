@@ -1,0 +1,282 @@
+"""Training the networks of the comparison, and reading them back."""
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from pctlib.data.people import People
+from pctlib.io import read_json, write_json
+from pctlib.models.backbones import Backbone
+from pctlib.models.estimator import PoseEstimator
+from pctlib.profile_sections import AugmentationProfile, ClassifierProfile
+from pctlib.profiles import Profile
+from pctlib.schedule import mix_seed
+from pctlib.settings import TrainingSettings
+from pctlib.skeletons import SKELETONS
+from pctlib.study.classifier import FrozenStage, FrozenTask, freeze_backbone, train_head
+from pctlib.study.compared import (
+    FROZEN,
+    RIVAL,
+    VIT,
+    WHOLE,
+    Parts,
+    Shrunk,
+    Variant,
+    build_variant,
+    comparison_section,
+    frozen_network,
+    sized_profile,
+    variants,
+)
+from pctlib.study.cost import cost
+from pctlib.study.crops import Crops, predict_people
+from pctlib.study.data import Splits, first_people
+from pctlib.study.estimators import Features
+from pctlib.study.features import mirrored_features, predict_from_features
+from pctlib.study.fitting import Fitted, fit_estimator, load_fitted, save_fitted
+from pctlib.study.heatmap import load_heatmap
+from pctlib.study.identity import fingerprint
+from pctlib.study.representations import PCT
+from pctlib.study.tokenizer import adopt_tokenizer, load_tokenizer
+
+BATCHES = (1, 32)  # images, at which speed is measured
+_DESCRIPTION = "model.json"
+_WEIGHTS = 50  # of the draw of weights
+
+
+class Shared(NamedTuple):
+    """What the frozen variants of one seed share.
+
+    Attributes:
+        seed: of all.
+        stage: the frozen backbone with its features.
+        mirrored: features of the mirrored validation people; None where no features are kept.
+    """
+
+    seed: int
+    profile: Profile
+    stage: FrozenStage
+    mirrored: Features | None
+
+
+class Recipe(NamedTuple):
+    """Who a network that is trained whole learns from, and how."""
+
+    people: People
+    settings: TrainingSettings
+    augmentation: AugmentationProfile
+
+
+class WholeTask(FrozenTask):
+    """Learn backbone and representation together; measured once, after training, by `fit_estimator`."""
+
+    def evaluate(self, model: PoseEstimator) -> dict[str, float]:
+        """Return no metrics."""
+        return {}
+
+
+class Comparison:
+    """Train and measure one network after another: the function that `train_variants` calls.
+
+    Crops and features are made once and shared.
+
+    Args:
+        profile: with a comparison.
+        splits: training and validation people.
+        study_dir: folder of the study: has `tokenizer-seed<seed>` and `heatmap-seed<seed>`.
+        progress: show progress bars.
+
+    Raises:
+        ValueError: if the profile has no comparison or names an unknown rival.
+    """
+
+    def __init__(
+        self, profile: Profile, splits: Splits, *, study_dir: str | Path, progress: bool = True
+    ) -> None:
+        self.profile, self.study_dir, self.progress = profile, Path(study_dir), progress
+        self.section = comparison_section(profile)
+        self.variants = variants(profile)
+        self.splits = first_people(splits, self.section.train_people)
+        self._crops: dict[tuple[int, bool, tuple[int, int]], Crops] = {}
+        self._shared: Shared | None = None
+
+    def __call__(self, name: str, seed: int, folder: Path) -> dict[str, Any]:
+        """Train, save and measure a variant.
+
+        Args:
+            name: a key of `variants(profile)`.
+            seed: of weights, order and draws.
+            folder: gets `model.safetensors`, `model.json` and `predictions.npz`.
+
+        Returns:
+            Metrics of the validation people, cost, and what the variant is.
+
+        Raises:
+            FileNotFoundError: if the tokenizer or the heatmap backbone of the seed is missing.
+            ValueError: as `build_variant` and `pctlib.training.train`.
+        """
+        variant = self.variants[name]
+        profile = self._profile(variant, seed)
+        train = {FROZEN: self._train_frozen, WHOLE: self._train_whole, RIVAL: self._train_rival}
+        fitted = train[variant.kind](name, profile, seed, folder)
+        skeleton = self.splits.train.skeleton.name
+        description = {"variant": name, "skeleton": skeleton, "profile": profile.model_dump(mode="json")}
+        write_json(folder / _DESCRIPTION, description)
+        size = sized_profile(variant, profile).crop.input_size
+        return {**variant._asdict(), **fitted.metrics, **self._cost(fitted.model, size)}
+
+    def _folder(self, step: str, seed: int) -> Path:
+        return self.study_dir / f"{step}-seed{seed}"
+
+    def _profile(self, variant: Variant, seed: int) -> Profile:
+        """Return the profile with the sections that the trained parts of a variant were built from."""
+        profile = self.profile
+        if variant.representation == PCT:
+            profile = adopt_tokenizer(profile, self._folder("tokenizer", seed))
+        if variant.kind == FROZEN or (variant.representation == PCT and profile.tokenizer.guide_ratio):
+            trained = read_json(self._folder("heatmap", seed) / _DESCRIPTION)["profile"]
+            heatmap = Profile.model_validate(trained).heatmap
+            profile = profile.model_copy(update={"heatmap": heatmap})
+        return profile
+
+    def _parts(self, variant: Variant, seed: int) -> Parts | None:
+        """Return the trained tokenizer, with its guide, for a variant of tokens."""
+        if variant.representation != PCT:
+            return None
+        tokenizer = load_tokenizer(self._folder("tokenizer", seed))
+        return Parts(tokenizer, self._backbone(seed) if tokenizer.guided else None)
+
+    def _backbone(self, seed: int) -> Backbone:
+        return load_heatmap(self._folder("heatmap", seed)).backbone
+
+    def _train_frozen(self, name: str, profile: Profile, seed: int, folder: Path) -> Fitted:
+        shared, variant = self._share(seed), self.variants[name]
+        stage, parts = shared.stage, self._parts(variant, seed)
+        people = stage.val_crops.people
+        torch.manual_seed(mix_seed(seed, _WEIGHTS))
+        network = frozen_network(variant, profile, people.skeleton, backbone=stage.backbone, parts=parts)
+        result = train_head(
+            profile.model_copy(update={"classifier": self._frozen_classifier()}),
+            stage,
+            network.representation,
+            seed=seed,
+            out_dir=folder,
+            identity=_identity(name, profile, stage.backbone, parts),
+            progress=self.progress,
+        )
+        head = result.model.representation
+        if stage.val_features is None:
+            found = predict_people(result.model, stage.val_crops, flip_test=self.section.flip_test)
+        else:
+            found = predict_from_features(head, stage.val_features, mirrored=shared.mirrored)
+        return save_fitted(result.model, result.history, found, people=people, out_dir=folder)
+
+    def _share(self, seed: int) -> Shared:
+        """Return what the frozen variants of a seed share; that of the last seed is kept."""
+        if self._shared is None or self._shared.seed != seed:
+            profile = self.profile.model_copy(update={"classifier": self._frozen_classifier()})
+            options = {"progress": self.progress}
+            stage = freeze_backbone(profile, self.splits, self._backbone(seed), seed=seed, **options)
+            mirrored = None
+            if stage.val_features is not None and self.section.flip_test:
+                options["device"] = profile.torch_device
+                mirrored = mirrored_features(stage.backbone, stage.val_crops, **options)
+            self._shared = Shared(seed, stage, mirrored)
+        return self._shared
+
+    def _frozen_classifier(self) -> ClassifierProfile:
+        """Return the classifier's section with the epochs and views of the frozen variants."""
+        classifier, frozen = self.profile.classifier, self.section.frozen
+        training = classifier.training.model_copy(update={"epochs": frozen.epochs})
+        return classifier.model_copy(update={"cached_views": frozen.views, "training": training})
+
+    def _train_whole(self, name: str, profile: Profile, seed: int, folder: Path) -> Fitted:
+        whole, own = self.section.whole, {}
+        recipe = Recipe(self.splits.train, whole.training, profile.heatmap.augmentation)
+        if self.variants[name].backbone == VIT:
+            recipe = recipe._replace(settings=whole.vitpose.training, augmentation=whole.vitpose.augmentation)
+            own = whole.vitpose.model_dump(mode="json", exclude={"training"})
+        return self._fit(name, profile, recipe, seed=seed, folder=folder, own=own)
+
+    def _train_rival(self, name: str, profile: Profile, seed: int, folder: Path) -> Fitted:
+        rivals = self.section.rivals
+        people = first_people(self.splits, rivals.train_people).train
+        recipe = Recipe(people, rivals.training, profile.heatmap.augmentation)
+        return self._fit(name, profile, recipe, seed=seed, folder=folder, own={})
+
+    def _fit(
+        self, name: str, profile: Profile, recipe: Recipe, *, seed: int, folder: Path, own: dict[str, Any]
+    ) -> Fitted:
+        """Train a network that shares nothing but people and crops with others."""
+        variant = self.variants[name]
+        sized = sized_profile(variant, profile)
+        people = ((recipe.people, True), (self.splits.val, False))
+        crops = [self._cut(group, sized, training=training) for group, training in people]
+        parts = self._parts(variant, seed)
+        torch.manual_seed(mix_seed(seed, _WEIGHTS))
+        model = build_variant(variant, profile, self.splits.train.skeleton, parts=parts)
+        identity = _identity(name, profile, None, parts) | own
+        learned = {"augmentation": recipe.augmentation, "identity": identity}
+        return fit_estimator(
+            model,
+            *crops,
+            settings=recipe.settings,
+            augmentation=recipe.augmentation,
+            seed=seed,
+            out_dir=folder,
+            flip_test=self.section.flip_test,
+            device=profile.device,
+            task=WholeTask(model, crops[0], val_crops=crops[1], **learned),
+            progress=self.progress,
+        )
+
+    def _cut(self, people: People, profile: Profile, *, training: bool) -> Crops:
+        """Return the crops of people, kept for the next variant of the same size."""
+        key = (len(people), training, profile.crop.input_size)
+        if key not in self._crops:
+            self._crops[key] = Crops(people, profile, training=training)
+        return self._crops[key]
+
+    def _cost(self, model: PoseEstimator, size: tuple[int, int]) -> dict[str, float]:
+        values = {}
+        for batch in BATCHES:
+            found = cost(model, size, batch_size=batch, device=next(model.parameters()).device)
+            values |= found | {f"images/s, batch {batch}": found.pop("images/s")}
+        return values
+
+
+def _identity(name: str, profile: Profile, backbone: nn.Module | None, parts: Parts | None) -> dict[str, Any]:
+    """Return what tells a run from others besides people, shapes and schedule: values and trained parts."""
+    kept = {"crop", "heatmap", "classifier"}
+    values = profile.model_dump(mode="json", include=kept, exclude={name: {"training"} for name in kept})
+    trained = [part for part in (backbone, parts and parts.tokenizer, parts and parts.guide) if part]
+    return {"variant": name, **values, "trained": [fingerprint(*p.state_dict().values()) for p in trained]}
+
+
+def load_compared(folder: str | Path) -> PoseEstimator:
+    """Read a network that the comparison trained, in eval mode on the CPU.
+
+    Args:
+        folder: of the run, such as reports/demo/comparison/seed0/frozen-pct.
+
+    Returns:
+        An estimator for crops of the profile's size; a network of another size resamples them.
+
+    Raises:
+        FileNotFoundError: if the folder holds no trained network.
+        ValueError: if the weights do not fit, or the network's crops have other proportions than the
+            profile's.
+    """
+    folder = Path(folder)
+    description = read_json(folder / _DESCRIPTION)
+    profile = Profile.model_validate(description["profile"])
+    skeleton = SKELETONS[description["skeleton"]]
+    variant = variants(profile)[description["variant"]]
+    parts = Parts.untrained(profile, skeleton) if variant.representation == PCT else None
+    model = load_fitted(build_variant(variant, profile, skeleton, parts=parts), folder)
+    size = sized_profile(variant, profile).crop.input_size
+    if size == profile.crop.input_size:
+        return model
+    return Shrunk(model, size, profile.crop.input_size).eval()
