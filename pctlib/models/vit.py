@@ -155,15 +155,18 @@ class ViT(nn.Module):
         nn.init.normal_(self.pos_embed, std=0.02)
 
     def _block(self, number: int, norm_eps: float) -> Block:
-        options = {
+        options = self._block_options(number, norm_eps)
+        if self.num_experts:
+            return ExpertBlock(self.size, self.num_experts, **options)
+        return Block(self.size.channels, self.size.num_heads, **options)
+
+    def _block_options(self, number: int, norm_eps: float) -> dict[str, object]:
+        return {
             "mlp_ratio": MLP_RATIO,
             "qkv_bias": True,
             "drop_path": self.size.drop_path * number / max(self.size.depth - 1, 1),
             "norm_layer": partial(nn.LayerNorm, eps=norm_eps),
         }
-        if self.num_experts:
-            return ExpertBlock(self.size, self.num_experts, **options)
-        return Block(self.size.channels, self.size.num_heads, **options)
 
     def forward(self, images: Tensor, dataset_index: Tensor | None = None) -> list[Tensor]:
         """Return the one feature map of images, [B, C, H / 16, W / 16], in a list.
