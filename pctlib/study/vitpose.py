@@ -1,10 +1,11 @@
 """ViTPose at any size, built from the values of a profile."""
 
+from pctlib.checkpointing import load_weights
 from pctlib.family_profiles import VitSizeProfile
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.heatmap import Heatmap
 from pctlib.models.representations.heatmap_coding import CodingKind
-from pctlib.models.vit import ViT, ViTSize
+from pctlib.models.vit import ViT, ViTSize, resize_positions
 from pctlib.models.vitpose import Decoder, vitpose_head, vitpose_heatmap
 from pctlib.skeletons import Skeleton
 
@@ -70,3 +71,21 @@ def build_vitpose(
         raise ValueError(f"backbone: expected {size.dim} channels, got {backbone.channels[-1]}")
     head = build_representation(size, skeleton, input_size=input_size, decoder=decoder, coding=coding)
     return PoseEstimator(backbone, head)
+
+
+def start_from(backbone: ViT, pretrained: ViT) -> None:
+    """Give a backbone the weights of a pretrained one, in place.
+
+    Positions are resized to the grid of the backbone. The last norm starts anew, as in ViTPose's release.
+
+    Args:
+        backbone: of the same widths and depth, for images of any size.
+        pretrained: stays as it is.
+
+    Raises:
+        ValueError: if widths or depth differ; names the first tensors.
+    """
+    weights = {name: value.detach().clone() for name, value in pretrained.state_dict().items()}
+    weights |= {f"last_norm.{name}": value for name, value in backbone.last_norm.state_dict().items()}
+    weights["pos_embed"] = resize_positions(weights["pos_embed"], pretrained.grid_size, backbone.grid_size)
+    load_weights(backbone, weights, "the pretrained transformer")

@@ -5,11 +5,12 @@ import torch
 from pydantic import ValidationError
 
 from pctlib.family_profiles import VitSizeProfile
+from pctlib.models.mae import MaskedAutoencoder
 from pctlib.models.representations.heatmap import DeconvolutionHead
-from pctlib.models.vit import ViT
+from pctlib.models.vit import ViT, resize_positions
 from pctlib.models.vitpose import SimpleDecoder
 from pctlib.skeletons import COCO, MPII
-from pctlib.study.vitpose import build_vitpose, vit_size
+from pctlib.study.vitpose import build_vitpose, start_from, vit_size
 
 TRAINING = {"epochs": 1, "batch_size": 4, "learning_rate": 1e-3, "layer_decay": 0.75}
 
@@ -51,6 +52,28 @@ def test_a_backbone_of_ones_own_is_used_and_must_be_as_wide():
     assert build_vitpose(size, COCO, input_size=(32, 32), backbone=backbone).backbone is backbone
     with pytest.raises(ValueError, match="backbone: expected 24 channels, got 36"):
         build_vitpose(size, COCO, input_size=(32, 32), backbone=ViT(vit_size(profile(dim=36)), (32, 32)))
+
+
+def test_a_pretrained_transformer_is_the_start_of_a_vitpose_of_any_input_size():
+    torch.manual_seed(0)
+    encoder = MaskedAutoencoder(ViT(vit_size(profile()), (64, 48)), dim=8, depth=1, num_heads=2).encoder
+    torch.nn.init.constant_(encoder.last_norm.weight, 3.0)
+    same, larger = (
+        build_vitpose(profile(drop_path=0.1), COCO, input_size=size).backbone for size in ((64, 48), (96, 48))
+    )
+    start_from(same, encoder)
+    start_from(larger, encoder)
+    images = torch.randn(2, 3, 64, 48)
+    assert torch.equal(same.embed(images), encoder.embed(images))
+    assert torch.equal(larger.pos_embed, resize_positions(encoder.pos_embed, (4, 3), (6, 3)))
+    for name, value in encoder.blocks.state_dict().items():
+        assert torch.equal(same.blocks.state_dict()[name], value)
+    assert same.last_norm.weight.tolist() == 24 * [1.0]  # starts anew
+    with torch.no_grad():
+        same.pos_embed += 1
+    assert not torch.equal(same.pos_embed, encoder.pos_embed)  # a copy
+    with pytest.raises(ValueError, match="the pretrained transformer does not fit ViT: missing 'blocks.2"):
+        start_from(ViT(vit_size(profile(depth=3)), (64, 48)), encoder)
 
 
 def test_impossible_sizes_are_refused():
