@@ -249,21 +249,29 @@ def _cut_by_frame(base: View, counts: Sequence[int], rng: np.random.Generator) -
 def _cut(base: View, side: str, count: int) -> View:
     axis = 1 if side in ("bottom", "top") else 0  # of the keypoints
     far = side in ("bottom", "right")
-    length = base.image.shape[1 - axis]
-    values = np.sort(base.keypoints_image[base.visible == 2, axis])
-    values = values[::-1] if far else values  # the first to be cut off first
-    between = float(values[count - 1 : count + 1].mean())
-    # pixels up to or from `edge` stay; pixel centres are at integers, so the frame ends at edge - 0.5
-    edge = int(np.clip(np.floor(between + 1), 1, length - 1))
+    places, length = base.keypoints_image[:, axis], base.image.shape[1 - axis]
+    edge = _edge(places[base.visible == 2], length, count, far=far)
     kept = slice(0, edge) if far else slice(edge, length)
     image = base.image[kept] if axis == 1 else base.image[:, kept]
-    places = base.keypoints_image[:, axis]
-    outside = places >= edge - 0.5 if far else places < edge - 0.5
     shift = np.zeros(2, np.float32)
     shift[axis] = 0 if far else -edge
     box = base.box_xywh + np.concatenate([shift, np.zeros(2, np.float32)])
     moved = {"keypoints_image": base.keypoints_image + shift, "box_xywh": box}
-    return hide(base, outside, image=np.ascontiguousarray(image), **moved)
+    return hide(base, _beyond(places, edge, far=far), image=np.ascontiguousarray(image), **moved)
+
+
+def _edge(places: Array, length: int, count: int, *, far: bool) -> int:
+    """Return up to which pixel (`far`), or from which, the picture stays so that about `count` places go."""
+    edges = np.arange(1, length)
+    cut = _beyond(places[:, None], edges, far=far).sum(axis=0)  # [edges]
+    nearest = min(set(cut.tolist()), key=lambda number: (abs(number - count), number))
+    same = np.flatnonzero(cut == nearest)
+    return int(edges[same[len(same) // 2]])
+
+
+def _beyond(places: Array, edge: Array | int, *, far: bool) -> Array:
+    """Return which places lie beyond the edge; pixel centres are at integers, so it is at `edge` - 0.5."""
+    return places >= edge - 0.5 if far else places < edge - 0.5
 
 
 def _grid(image: Array) -> Array:

@@ -184,9 +184,7 @@ def run_protocol(
     models = {
         name: {seed: load().to(device) for seed, load in runs.items()} for name, runs in methods.items()
     }
-    run = _empty_run(
-        source, section.kinds, section.shares, {name: list(runs) for name, runs in models.items()}
-    )
+    run = _empty_run(source, profile, {name: list(runs) for name, runs in models.items()})
     chunks = torch.arange(len(source)).split(_PEOPLE_AT_ONCE)
     for rows in tqdm(chunks, unit=f"{_PEOPLE_AT_ONCE} people", disable=not progress):
         places, views = _views_of(source, rows.tolist(), section.kinds)
@@ -197,7 +195,11 @@ def run_protocol(
         inputs = _inputs(people, views, profile, device)
         for name, runs in models.items():
             for seed, model in runs.items():
-                _put(run.predictions[name][seed], places, _predict(model, inputs, section.flip_test))
+                found = _predict(model, inputs, section.flip_test)
+                if found.shape[1:] != people.keypoints_image.shape[1:]:
+                    K = source.skeleton.num_keypoints
+                    raise ValueError(f"{name}: finds {found.shape[1]} joints, the people have {K}")
+                _put(run.predictions[name][seed], places, found)
     return run
 
 

@@ -48,7 +48,8 @@ def gallery(
         errors = hidden_errors(run, methods, kind=kind, level=level)
         for person, why in choose_people(errors, best=1, median=1, worst=1):
             view = source.views(person, kind)[level]
-            rows.append(_picture(run, view, (kind, level, person), methods, f"{KINDS[kind]}\n{why}", size))
+            label = f"{KINDS[kind]}, level {level}\n{why}"
+            rows.append(_picture(run, view, (kind, level, person), methods, label, size))
     return rows
 
 

@@ -22,10 +22,10 @@ def protocol_table(run: OcclusionRun) -> pd.DataFrame:
                 {
                     "kind": KINDS[kind],
                     "level": level,
-                    "wanted (%)": 100 * wanted,
-                    "hidden (%)": 100 * float(shares.mean()),
-                    "least (%)": 100 * float(shares.min()),
-                    "most (%)": 100 * float(shares.max()),
+                    "wanted (%)": round(100 * wanted),
+                    "hidden (%)": round(100 * float(shares.mean())),
+                    "least (%)": round(100 * float(shares.min())),
+                    "most (%)": round(100 * float(shares.max())),
                     "joints seen": int((flags == 2).sum()),
                     "joints hidden": int((flags == 1).sum()),
                 }
@@ -34,16 +34,17 @@ def protocol_table(run: OcclusionRun) -> pd.DataFrame:
 
 
 def summary(robustness: Robustness) -> pd.DataFrame:
-    """Return one row a method, pooled over the levels above 0, in per cent."""
+    """Return a row a method, pooled over the levels above 0, in per cent; columns are (group, name)."""
     levels = robustness.hidden_levels
     rows = []
     for method in robustness.run.methods:
-        row: dict[str, Any] = {"method": method}
+        row: dict[tuple[str, str], Any] = {("", "method"): method}
         for kind in robustness.run.kinds:
-            title = f"error hidden, {KINDS[kind]}"
-            row[title] = robustness.interval(method, "error hidden", Part([kind], levels))
+            part = Part([kind], levels)
+            row["error hidden", KINDS[kind]] = robustness.interval(method, "error hidden", part)
         for metric in METRICS[1:]:
-            row[metric] = robustness.interval(method, metric, Part(levels=levels))
+            group, _, name = metric.rpartition(" ")
+            row[group, name] = robustness.interval(method, metric, Part(levels=levels))
         rows.append(row)
     return pd.DataFrame(rows)
 
@@ -120,7 +121,8 @@ def _listed(differences: dict[str, Interval | float]) -> str:
 
 def _signed(value: Interval | float) -> str:
     half = getattr(value, "half_width", None)
-    return f"{float(value):+.1f}" + ("" if half is None else f" ± {half:.1f}")
+    number = f"{float(value):+.1f}".replace("-", "−")
+    return number + ("" if half is None else f" ± {half:.1f}")
 
 
 def _and(words: Sequence[str]) -> str:

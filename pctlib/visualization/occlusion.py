@@ -96,7 +96,7 @@ def method_panels(
         if len(lowest):
             dotted = {"color": MUTED, "linestyle": (0, (1, 1.5)), "linewidth": 1.4}
             place.plot(lowest.index, lowest, label=f"{floor}, hidden", **dotted)
-        place.set_title(method)
+        place.set_title(method, fontsize=min(10.5, 290 / len(method)))  # long names still fit
     for place in axes[::columns]:
         place.set_ylabel(label)
     _finish(axes[: len(methods)], columns=columns, lowest=0)
