@@ -6,6 +6,8 @@ import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
+from pctlib.models.layers import full_precision
+
 _CHUNK_ELEMENTS = 2**24  # distances held at once: 64 MiB
 
 
@@ -101,7 +103,7 @@ class Codebook(nn.Module):
         if tokens.shape[-1] != E:
             raise ValueError(f"expected tokens [..., {E}], got {tuple(tokens.shape)}")
         rows = tokens.detach().reshape(-1, E).float()
-        with torch.autocast(rows.device.type, enabled=False):
+        with full_precision(rows.device):
             squared = self.codebook.square().sum(1)  # [V]; |t|^2 is the same for all entries and left out
             chunks = rows.split(max(1, _CHUNK_ELEMENTS // V))
             nearest = [torch.addmm(squared, t, self.codebook.T, alpha=-2).argmin(1) for t in chunks]

@@ -1,8 +1,19 @@
 """Layers that several networks share: MLP-Mixer blocks and a residual convolution block."""
 
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor, nn
+
+
+def full_precision(device: torch.device) -> AbstractContextManager:
+    """Return a context in which nothing is computed in half precision, also under autocast.
+
+    Does nothing for devices without autocast, such as "meta".
+    """
+    known = torch.amp.is_autocast_available(device.type)
+    return torch.autocast(device.type, enabled=False) if known else nullcontext()
 
 
 @dataclass(frozen=True)

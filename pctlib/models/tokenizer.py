@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from pctlib.models.backbones import Backbone
 from pctlib.models.codebook import Codebook, Quantized
-from pctlib.models.layers import MixerSize, along_positions, mixer_stack
+from pctlib.models.layers import MixerSize, along_positions, full_precision, mixer_stack
 
 PUBLISHED_ENCODER = MixerSize(dim=512, num_layers=4, token_hidden=64, channel_hidden=512)
 PUBLISHED_DECODER = MixerSize(dim=32, num_layers=1, token_hidden=64, channel_hidden=64)
@@ -152,7 +152,7 @@ class PoseTokenizer(nn.Module):
         self._check_inputs(keypoints, visible, joint_features, hidden)
         shown = visible > 0 if hidden is None else (visible > 0) & ~hidden
         shown = shown.unsqueeze(-1)  # [B, K, 1]
-        with torch.autocast(keypoints.device.type, enabled=False):
+        with full_precision(keypoints.device):
             # Inputs are chosen as well as outputs: a hidden NaN would survive in the gradient of the weights.
             normalised = (keypoints.float() - self.coordinate_center) / self.coordinate_scale
             x = self.embed_coordinates(torch.where(shown, normalised, 0.0))
@@ -169,7 +169,7 @@ class PoseTokenizer(nn.Module):
 
     def decode(self, codes: Tensor) -> Tensor:
         """Return keypoints [B, K, D] (px or mm) of codes [B, M, E], which are entries or mixtures."""
-        with torch.autocast(codes.device.type, enabled=False):
+        with full_precision(codes.device):
             x = along_positions(self.tokens_to_keypoints, codes.float())  # [B, K, E]
             x = self.decoder_norm(self.decoder(self.to_decoder_dim(x)))
             return self.to_coordinates(x) * self.coordinate_scale + self.coordinate_center

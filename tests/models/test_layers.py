@@ -8,6 +8,7 @@ from pctlib.models.layers import (
     MixerSize,
     ResidualBlock,
     along_positions,
+    full_precision,
     mixer_stack,
 )
 
@@ -69,3 +70,13 @@ def test_residual_block_keeps_the_size_and_reaches_as_far_as_its_dilation(dilati
     assert changed.any(1).nonzero().flatten().tolist() == list(
         range(5 - 2 * dilation, 6 + 2 * dilation, dilation)
     )
+
+
+def test_full_precision_holds_under_autocast_and_is_nothing_where_there_is_none():
+    x = torch.ones(2, 3)
+    with torch.autocast("cpu", torch.bfloat16):
+        assert (x @ x.T).dtype == torch.bfloat16
+        with full_precision(x.device):
+            assert (x @ x.T).dtype == torch.float32
+    with full_precision(torch.device("meta")):
+        assert (x.to("meta") @ x.T.to("meta")).shape == (2, 2)

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from pctlib.losses import keypoint_smooth_l1_over_all
 from pctlib.models.backbones import Backbone
-from pctlib.models.layers import LinearNormRelu, MixerSize, ResidualBlock, mixer_stack
+from pctlib.models.layers import LinearNormRelu, MixerSize, ResidualBlock, full_precision, mixer_stack
 from pctlib.models.representations.base import Keypoints, Representation, flip_index
 from pctlib.models.tokenizer import PoseTokenizer, check_guide, guide_features
 
@@ -214,7 +214,7 @@ class PCTClassifier(Representation):
         """Return codes [B, M, E] of logits [B, M, V]."""
         if self.lookup == "hard":
             return self.tokenizer.codebook.look_up(logits.argmax(2))
-        with torch.autocast(logits.device.type, enabled=False):
+        with full_precision(logits.device):
             return logits.softmax(2) @ self.tokenizer.codebook.codebook
 
     def loss(self, prediction: PCTPrediction, target: PCTTarget) -> dict[str, Tensor]:
