@@ -50,7 +50,17 @@ def test_every_figure_has_a_caption(path):
     cells = nbformat.read(path, as_version=4).cells
     for cell, following in itertools.pairwise(cells):
         draws = cell.cell_type == "code" and cell.source.strip().splitlines()[-1].startswith(
-            ("curves.", "galleries.", "poses.", "pose_statistics.", "results.visibility", "results.gallery")
+            (
+                "curves.",
+                "galleries.",
+                "occlusion.",
+                "poses.",
+                "pose_statistics.",
+                "results.visibility",
+                "results.gallery",
+                "anatomy.",
+                "token_usage.",
+            )
         )
         if draws:
             assert following.source.startswith("**Figure"), cell.source

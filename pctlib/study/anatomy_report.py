@@ -1,0 +1,105 @@
+"""Token anatomy in numbers and words: a row a token, a summary, and whether tokens are sub-structures."""
+
+import numpy as np
+import pandas as pd
+
+from pctlib.metrics.substructures import (
+    Locality,
+    effective_joints,
+    entry_groups,
+    entry_overlap,
+    perplexities,
+)
+from pctlib.study.anatomy import Anatomy
+
+MOSTLY = 0.5  # a token belongs to a body part if at least this share of its movement is there
+
+
+def anatomy_table(anatomy: Anatomy, found: Locality) -> pd.DataFrame:
+    """Return one row a token: how far it moves what, and how many entries it uses."""
+    most = np.argsort(-anatomy.influence, axis=1, kind="stable")[:, :3]  # [M, 3]
+    names = [name.replace("_", " ") for name in anatomy.skeleton.keypoint_names]
+    moving = anatomy.strength > 0
+    return pd.DataFrame(
+        {
+            "token": np.arange(len(anatomy.influence)),
+            f"movement ({anatomy.unit})": anatomy.strength,
+            "joints moved": effective_joints(anatomy.influence),
+            "moved most": [
+                ", ".join(names[k] for k in row) if moves else "none"
+                for row, moves in zip(most, moving, strict=True)
+            ],
+            "body part": found.part,
+            "share there (%)": 100 * found.share,
+            "by chance (%)": 100 * found.chance,
+            "p": found.p_value,
+            "entries used": (anatomy.usage > 0).sum(axis=1),
+            "perplexity": perplexities(anatomy.usage),
+        }
+    )
+
+
+def summarise_anatomy(anatomy: Anatomy, found: Locality) -> dict[str, float]:
+    """Return the numbers of the finding, as shares and counts."""
+    M = len(anatomy.influence)
+    overlap = entry_overlap(anatomy.usage)[~np.eye(M, dtype=bool)]
+    users = (anatomy.usage > 0).sum(axis=0)  # [V] tokens that use an entry
+    groups = entry_groups(anatomy.usage)
+    return {
+        "tokens": M,
+        "joints": anatomy.influence.shape[1],
+        "parts": len(anatomy.parts),
+        "joints moved": _nanmean(effective_joints(anatomy.influence)),
+        "share in strongest part": found.mean_share,
+        "share by chance": found.mean_chance,
+        "p": found.mean_p_value,
+        "tokens mostly in one part": int((np.nan_to_num(found.share) >= MOSTLY).sum()),
+        "tokens beyond chance": int((np.nan_to_num(found.p_value, nan=1.0) < 0.05).sum()),
+        "entries": anatomy.usage.shape[1],
+        "entries used by a token": float((anatomy.usage > 0).sum(axis=1).mean()),
+        "perplexity of a token": _nanmean(perplexities(anatomy.usage)),
+        "tokens that use an entry": float(users[users > 0].mean()),
+        "overlap of two tokens": _nanmean(overlap),
+        "groups without common entries": len(set(groups.tolist())),
+    }
+
+
+def describe_usage(summary: dict[str, float]) -> str:
+    """Return in words how tokens share the codebook; `summary` is from `summarise_anatomy`."""
+    groups = summary["groups without common entries"]
+    together = "all tokens draw on the same entries, more or less often"
+    apart = f"the tokens fall into {groups} groups that have practically no entry in common"
+    return (
+        f"A token uses {summary['entries used by a token']:.0f} of {summary['entries']} entries "
+        f"(perplexity {summary['perplexity of a token']:.0f}), and an entry that is used at all serves "
+        f"{summary['tokens that use an entry']:.1f} of {summary['tokens']} tokens; "
+        f"{together if groups == 1 else apart}."
+    )
+
+
+def describe_anatomy(summary: dict[str, float]) -> str:
+    """Return the finding in words; `summary` is from `summarise_anatomy`."""
+    local, chance, p = (summary[key] for key in ("share in strongest part", "share by chance", "p"))
+    if not np.isfinite(local):
+        return "No token uses a second entry, so no joint moves and nothing can be said about sub-structures."
+    reading = (
+        "The joints that a token moves belong together no more than joints taken at random: "
+        "these tokens are not the sub-structures that the paper describes."
+    )
+    if p < 0.05 and local >= MOSTLY:
+        reading = "Tokens form sub-structures as the paper describes them: each moves mostly one body part."
+    elif p < 0.05:
+        reading = (
+            "Tokens lean towards joints that belong together, but most of what a token moves lies elsewhere: "
+            "the sub-structures that the paper describes are weak here."
+        )
+    return (
+        f"Replacing one of {summary['tokens']} tokens moves {summary['joints moved']:.1f} of "
+        f"{summary['joints']} joints (effective number), and {100 * local:.0f} % of its movement falls into "
+        f"one of {summary['parts']} body parts, against {100 * chance:.0f} % if its joints were exchanged at "
+        f"random (p = {p:.3f}); {summary['tokens mostly in one part']} tokens move mostly one part. {reading}"
+    )
+
+
+def _nanmean(values: np.ndarray) -> float:
+    return float(np.nanmean(values)) if np.isfinite(values).any() else float("nan")
