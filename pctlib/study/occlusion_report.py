@@ -91,12 +91,24 @@ def finding(robustness: Robustness, *, method: str = "PCT", base: str = "Heatmap
     text += f"On seen joints of these levels the difference is {_signed(seen['seen joints'])}. "
     wrong = [float(robustness.interval(name, "implausible", part)) for name in (method, base)]
     text += f"Implausible are {wrong[0]:.1f} % of the poses of {method}, {wrong[1]:.1f} % of {_lower(base)}."
+    text += _ranked(robustness, part)
     if len(robustness.seeds) == 1:
         text += (
             " There is one seed: the intervals are over people, and tell these two networks apart, not the "
             "two representations."
         )
     return text
+
+
+def _ranked(robustness: Robustness, part: Part) -> str:
+    """Return which of the trained methods have the least and the largest error of hidden joints."""
+    trained = [name for name in robustness.run.methods if name != FLOOR]
+    errors = {name: float(robustness.interval(name, "error hidden", part)) for name in trained}
+    least, largest = (find(errors, key=errors.__getitem__) for find in (min, max))
+    return (
+        f" Of the {len(trained)} trained methods {least} misses hidden joints least ({errors[least]:.1f} %), "
+        f"{largest} most ({errors[largest]:.1f} %)."
+    )
 
 
 def _verdict(method: str, differences: dict[str, Interval | float]) -> str:
