@@ -7,7 +7,8 @@ import torch
 
 from pctlib.data.crops import transform_points
 from pctlib.occlusion import KINDS, View
-from pctlib.study.occlusion import OcclusionRun, Source, cut_out, view_table
+from pctlib.study.occlusion import OcclusionRun, cut_out, view_table
+from pctlib.study.occlusion_people import Source
 from pctlib.study.predictions import choose_people
 from pctlib.visualization.galleries import GalleryRow
 from pctlib.visualization.occlusion import StripRow
@@ -29,7 +30,7 @@ def gallery(
     source: Source,
     methods: Sequence[str],
     *,
-    level: int,
+    level: int | None = None,
     kinds: Sequence[str] | None = None,
     size: int = 224,
 ) -> list[GalleryRow]:
@@ -39,10 +40,11 @@ def gallery(
         run: of the protocol.
         source: of its people; their pictures are made again.
         methods: whose mean error chooses, and that are shown, with their first seed.
-        level: that is shown.
+        level: that is shown; None for the middle one.
         kinds: of occlusion; None for those of the run.
         size: side of the square pictures, pixels.
     """
+    level = len(run.wanted) // 2 if level is None else level
     rows = []
     for kind in kinds or run.kinds:
         errors = hidden_errors(run, methods, kind=kind, level=level)

@@ -15,13 +15,8 @@ from pctlib.skeletons import COCO, LSP
 from pctlib.study import methods as methods_module
 from pctlib.study.data import Splits, load_splits
 from pctlib.study.methods import FLOOR, MAIN_METHODS, trained_methods
-from pctlib.study.occlusion import (
-    OcclusionRun,
-    PastedSource,
-    ProceduralSource,
-    occlusion_source,
-    run_protocol,
-)
+from pctlib.study.occlusion import OcclusionRun, run_protocol
+from pctlib.study.occlusion_people import PastedSource, ProceduralSource, occlusion_source
 from pctlib.study.occlusion_pictures import (
     gallery,
     hidden_errors,
@@ -327,7 +322,9 @@ def test_who_is_shown_follows_from_the_errors(pasted):
         apart = np.linalg.norm(row.predictions["Here"] - row.truth, axis=1) / scale
         expected = np.linalg.norm(run.predictions["Here"][0][0, 2, person] - run.truth[0, 2, person], axis=1)
         np.testing.assert_allclose(apart, expected, rtol=1e-3)
-    assert len(gallery(run, source, ["There"], level=1, size=32)) == 9
+    rows = gallery(run, source, ["There"], size=32)
+    assert len(rows) == 9
+    assert rows[0].label.startswith("objects, level 1"), "the middle one"
 
 
 def test_strips_show_one_person_at_every_level(pasted):
