@@ -168,8 +168,64 @@ class ComparisonProfile(FamilyProfile):
         return self.input_height, self.input_width
 
 
+class SimCCModelProfile(Section):
+    """A CSPNeXt with a SimCC head; published sizes t, s, m, l, x by (depth, width) in `models.cspnext`."""
+
+    depth: float = Field(gt=0, description="factor of the number of blocks")
+    width: float = Field(ge=0.05, description="factor of the channels")
+    hidden_dim: int = Field(default=256, gt=0, description="width of a token of the RTMCC head")
+    key_dim: int = Field(default=128, gt=0, description="width of its queries and keys")
+    training: TrainingSettings
+
+
 class DistillationProfile(FamilyProfile):
-    """DWPose's two stages."""
+    """DWPose's two stages: teacher, student, losses, and RTMPose's two phases of augmentation."""
+
+    input_height: int = Field(ge=32)
+    input_width: int = Field(ge=32)
+    backbone_stages: int = Field(default=4, ge=1, le=4, description="fewer: a finer last map of small inputs")
+    head: Literal["rtmcc", "simcc"] = Field(default="rtmcc", description="simcc: one linear layer an axis")
+    teacher: SimCCModelProfile
+    student: SimCCModelProfile
+    teacher_weights: str | None = Field(
+        default=None, description="trained weights, official or of this study; None: trained here"
+    )
+    labels: bool = Field(default=True, description="False: stage one learns from the teacher alone")
+    constants: Literal["release", "paper"] = "release"
+    feature_weight: float | None = Field(default=None, ge=0, description="in place of that of the constants")
+    logit_weight: float | None = Field(default=None, ge=0, description="of stage one, likewise")
+    head_epochs: int | None = Field(default=None, gt=0, description="of stage two; None: a fifth")
+    head_views: int = Field(default=0, ge=0, description="augmented views that stage two keeps; 0: none")
+    augmentation: AugmentationProfile = AugmentationProfile()
+    late_augmentation: AugmentationProfile | None = Field(default=None, description="of the last epochs")
+    late_epochs: int = Field(default=0, ge=0, description="how many those are")
+    flip_test: bool = True
+
+    @property
+    def input_size(self) -> tuple[int, int]:
+        """(height, width) of the network input."""
+        return self.input_height, self.input_width
+
+    @property
+    def head_training(self) -> TrainingSettings:
+        """What stage two is told: the student's settings for a fifth of its epochs."""
+        epochs = self.head_epochs or max(1, round(self.student.training.epochs / 5))
+        return self.student.training.model_copy(update={"epochs": epochs})
+
+    @model_validator(mode="after")
+    def _whole_cells(self) -> "DistillationProfile":
+        stride = 2 ** (self.backbone_stages + 1)
+        if self.input_height % stride or self.input_width % stride:
+            raise ValueError(
+                f"input_height and input_width: expected multiples of {stride}, got {self.input_size}"
+            )
+        return self
+
+    @model_validator(mode="after")
+    def _late_epochs_need_an_augmentation(self) -> "DistillationProfile":
+        if (self.late_augmentation is None) != (self.late_epochs == 0):
+            raise ValueError("late_augmentation and late_epochs go together, got only one of them")
+        return self
 
 
 class PretrainingProfile(Section):
@@ -201,7 +257,7 @@ class MaskedProfile(VitFamilyProfile):
 
 
 class JointProfile(VitFamilyProfile):
-    """ViTPose on several data sets, one decoder each; `train_people` counts all readings together."""
+    """ViTPose on several data sets, one decoder each; `train_people` of each, or of all readings together."""
 
     vitpose: VitSizeProfile = Field(description="its batch size is that of each data set, times its share")
     part_features: int = Field(gt=0, description="outputs of each MLP that come from a data set's expert")
@@ -233,4 +289,20 @@ class KnowledgeTokenProfile(VitFamilyProfile):
 
 
 class FlexibilityProfile(FamilyProfile):
-    """ViTPose's resolution, attention, decoder and frozen parts."""
+    """Resolution, attention, decoder and frozen parts of the ViTPose of the section "masked"."""
+
+    input_sizes: tuple[tuple[int, int], ...] = Field(
+        min_length=1, description="(height, width) beside that of the base, multiples of 16"
+    )
+    window: tuple[int, int] = Field(description="(height, width) of a window in cells; divides the grid")
+    windowed: tuple[Literal["alone", "shift", "pool", "shift + pool"], ...] = Field(
+        default=("alone", "shift", "pool", "shift + pool"), min_length=1, description="beside full attention"
+    )
+    training: TrainingSettings = Field(description="on poses, of every variant, from the same pretraining")
+
+    @model_validator(mode="after")
+    def _whole_cells(self) -> "FlexibilityProfile":
+        for size in self.input_sizes:
+            if min(size) < 32 or any(side % 16 for side in size):
+                raise ValueError(f"input_sizes: expected multiples of 16 from 32 on, got {list(size)}")
+        return self

@@ -45,7 +45,7 @@ class Task(Protocol):
     identity: dict[str, Any]  # JSON values: what, besides settings and seed, makes a run this one
 
     def batches(self, steps: Sequence[Step], device: torch.device) -> Iterable[Any]:
-        """Yield the batch of each step, on the device."""
+        """Yield the batch of each step, all of one epoch, on the device."""
 
     def loss(self, model: nn.Module, batch: Any) -> tuple[dict[str, Tensor], Any]:
         """Return named scalar losses, whose sum is minimised, and whatever `after_step` needs."""

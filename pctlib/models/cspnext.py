@@ -107,7 +107,7 @@ class SpatialPyramidPooling(nn.Module):
 
 
 class CSPNeXt(nn.Module):
-    """Five feature maps of an image, in the form of `Backbone`.
+    """Feature maps of an image, five as published, in the form of `Backbone`.
 
     Source: Lyu et al. 2022 (RTMDet), arXiv:2212.07784, section 3.2; names as in mmpose 1.3.2 `CSPNeXt`.
     Differs: the norms are torch's own (eps 1e-5, momentum 0.1), as in every RTMPose and DWPose configuration;
@@ -116,6 +116,7 @@ class CSPNeXt(nn.Module):
     Args:
         depth: factor of the number of blocks.
         width: factor of the channels.
+        stages: how many of the four stages after the stem; fewer keep a finer last map of small inputs.
         norm_eps: added to the variance in each norm.
 
     Attributes:
@@ -123,21 +124,26 @@ class CSPNeXt(nn.Module):
         strides: input pixels a cell of each map: 2, 4, 8, 16, 32.
 
     Raises:
-        ValueError: if the width leaves a layer without channels, or the depth is not positive.
+        ValueError: if the width leaves a layer without channels, the depth is not positive, or there are not
+            1 to 4 stages.
     """
 
-    def __init__(self, depth: float = 1.0, width: float = 1.0, *, norm_eps: float = 1e-5) -> None:
+    def __init__(
+        self, depth: float = 1.0, width: float = 1.0, *, stages: int = 4, norm_eps: float = 1e-5
+    ) -> None:
         super().__init__()
         stem = int(64 * width)
         if stem < 2 or not depth > 0:
             raise ValueError(f"expected depth > 0 and 64 x width of at least 2, got {depth} and {width}")
+        if not 1 <= stages <= len(_STAGES):
+            raise ValueError(f"stages: expected 1 to {len(_STAGES)}, got {stages}")
         self.stem = nn.Sequential(
             ConvNormAct(3, stem // 2, kernel=3, stride=2),
             ConvNormAct(stem // 2, stem // 2, kernel=3),
             ConvNormAct(stem // 2, stem, kernel=3),
         )
-        self.channels, self.strides = [stem], [2, 4, 8, 16, 32]
-        for number, (base_in, base_out, base_blocks) in enumerate(_STAGES, start=1):
+        self.channels, self.strides = [stem], [2, 4, 8, 16, 32][: stages + 1]
+        for number, (base_in, base_out, base_blocks) in enumerate(_STAGES[:stages], start=1):
             in_channels, out_channels = int(base_in * width), int(base_out * width)
             last = number == len(_STAGES)
             num_blocks = max(round(base_blocks * depth), 1)
@@ -162,8 +168,8 @@ class CSPNeXt(nn.Module):
         return cls(*FACTORS[size])
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Return maps [B, C, h, w] at strides 2, 4, 8, 16 and 32 of images [B, 3, H, W], finest first."""
+        """Return maps [B, C, h, w] at `strides` of images [B, 3, H, W], finest first."""
         maps = [self.stem(images)]
-        for stage in (self.stage1, self.stage2, self.stage3, self.stage4):
-            maps.append(stage(maps[-1]))
+        for number in range(1, len(self.strides)):
+            maps.append(getattr(self, f"stage{number}")(maps[-1]))
         return maps

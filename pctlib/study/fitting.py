@@ -1,11 +1,12 @@
 """One variant of a family, from an untrained estimator to its weights, predictions and metrics."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from pctlib.checkpointing import load_weights
 from pctlib.data.people import People
@@ -42,6 +43,7 @@ def fit_estimator(
     flip_test: bool = True,
     device: str = "auto",
     task: Task | None = None,
+    estimator_of: Callable[[nn.Module], PoseEstimator] | None = None,
     progress: bool = True,
 ) -> Fitted:
     """Train an estimator, measure it, and save weights (`model.safetensors`) and `predictions.npz`.
@@ -58,6 +60,8 @@ def fit_estimator(
         flip_test: measure with the mirrored images merged.
         device: "auto", "cpu" or "cuda".
         task: what to train in place of the plain `EstimatorTask`; its `model` may hold more than `model`.
+        estimator_of: takes the estimator out of the task's trained model; None: it is `model`. Needed where
+            weights are averaged, as the average is a model of its own.
         progress: show a progress bar.
 
     Raises:
@@ -71,7 +75,10 @@ def fit_estimator(
             model, train_crops, val_crops=val_crops, augmentation=augmentation, identity=identity or {}
         )
     result = train(task, settings, out_dir=out_dir, seed=seed, device=device, progress=progress)
-    trained = result.model if task.model is model else model.eval()
+    if estimator_of is not None:
+        trained = estimator_of(result.model).eval()
+    else:
+        trained = result.model if task.model is model else model.eval()
     predictions = predict_people(trained, val_crops, flip_test=flip_test)
     return save_fitted(trained, result.history, predictions, people=val_crops.people, out_dir=out_dir)
 

@@ -83,6 +83,17 @@ def test_only_the_last_stage_has_no_identity_and_norms_take_their_epsilon():
     assert {m.eps for m in model.modules() if isinstance(m, torch.nn.BatchNorm2d)} == {0.5}
 
 
+def test_fewer_stages_are_the_first_ones():
+    torch.manual_seed(0)
+    whole, short = CSPNeXt(0.167, 0.0625).eval(), CSPNeXt(0.167, 0.0625, stages=3).eval()
+    short.load_state_dict({k: v for k, v in whole.state_dict().items() if not k.startswith("stage4")})
+    images = torch.randn(2, 3, 32, 64)
+    maps = short(images)
+    assert (short.channels, short.strides) == (whole.channels[:4], [2, 4, 8, 16])
+    for mine, theirs in zip(maps, whole(images)[:4], strict=True):
+        torch.testing.assert_close(mine, theirs)
+
+
 def test_one_image_equals_the_same_image_in_a_batch():
     torch.manual_seed(0)
     model = CSPNeXt(0.167, 0.0625).eval()
@@ -97,3 +108,5 @@ def test_bad_sizes_are_named():
         CSPNeXt(1.0, 0.01)
     with pytest.raises(ValueError, match="depth > 0"):
         CSPNeXt(0.0, 1.0)
+    with pytest.raises(ValueError, match="stages: expected 1 to 4, got 5"):
+        CSPNeXt(1.0, 1.0, stages=5)
