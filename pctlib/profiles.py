@@ -75,6 +75,17 @@ class Profile(Section):
         return self
 
     @model_validator(mode="after")
+    def _flexibility_has_a_base(self) -> "Profile":
+        if self.flexibility is None:
+            return self
+        if self.masked is None:
+            raise ValueError("flexibility: its base is the ViTPose of the section 'masked', which is missing")
+        window, grid = self.flexibility.window, tuple(side // 16 for side in self.masked.input_size)
+        if any(side < 1 or cells % side for cells, side in zip(grid, window, strict=True)):
+            raise ValueError(f"flexibility.window: expected a divisor of the grid {grid}, got {window}")
+        return self
+
+    @model_validator(mode="after")
     def _guidance_sees_images(self) -> "Profile":
         if self.tokenizer.guide_ratio and self.classifier.cached_views:
             raise ValueError(

@@ -135,6 +135,13 @@ def hidden_cells(visible: Tensor, cells: int) -> Tensor:
     return hidden.scatter(1, visible, False)
 
 
+def hide(images: Tensor, visible: Tensor) -> Tensor:
+    """Return images [B, 3, H, W] whose hidden patches are 0, the mean colour of normalised images."""
+    patches = patchify(images)
+    hidden = hidden_cells(visible, patches.shape[1]).unsqueeze(-1)  # [B, L, 1]
+    return unpatchify(patches.masked_fill(hidden, 0.0), images)
+
+
 def patchify(images: Tensor) -> Tensor:
     """Return the patches [B, L, 768] that the embedding of `ViT` sees, of images [B, 3, H, W].
 

@@ -7,6 +7,7 @@ from pctlib.models.mae import (
     MaskedAutoencoder,
     draw_visible,
     hidden_cells,
+    hide,
     patchify,
     unpatchify,
 )
@@ -126,6 +127,13 @@ def test_a_perfect_prediction_restores_the_image(normalise):
     wrong = model.restore(model.target(x) + 1, x, visible)
     changed = (patchify(wrong) - patchify(x)).abs().amax(-1) > 0.1
     assert torch.equal(changed, hidden_cells(visible, CELLS))
+
+
+def test_hiding_leaves_the_visible_patches():
+    x, visible = images(), torch.tensor([[1, 6], [0, 11]])
+    got, hidden = patchify(hide(x, visible)), hidden_cells(visible, CELLS)
+    assert (got[hidden] == 0).all()
+    assert torch.equal(got[~hidden], patchify(x)[~hidden])
 
 
 def test_it_learns_and_gradient_reaches_every_parameter():

@@ -1,0 +1,102 @@
+"""What the ablations of ViTPose say: their table, the frame of their figure, and the finding in words."""
+
+from collections.abc import Mapping
+
+import numpy as np
+import pandas as pd
+
+from pctlib.reporting.tables import Interval, beside, published
+from pctlib.study.findings import failures
+from pctlib.study.flexibility import BASE, DECODER, Choice
+from pctlib.study.variants import paired_difference, summarise
+
+_METRIC = "PCK@0.2 all"
+_SHARES = {
+    _METRIC: "PCK@0.2 (%)",
+    "PCK@0.2 seen": "seen joints (%)",
+    "PCK@0.2 hidden": "hidden joints (%)",
+    "NME all": "error / box side (%)",
+}
+
+
+def flexibility_table(frame: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.DataFrame:
+    """Return one row a variant: what differs, input, cost, accuracy, and the difference from the base.
+
+    Args:
+        frame: of `train_variants`.
+        choices: the variants.
+    """
+    table = summarise(frame, _SHARES)
+    names = table["variant"]
+    table.insert(0, "what differs", [choices[name].group or "–" for name in names])
+    sizes = [choices[name].input_size for name in names]
+    table.insert(2, "input (px)", [f"{height} x {width}" for height, width in sizes])
+    costs = frame.groupby("variant").first()
+    for place, column in enumerate(("multiply-adds (M)", "trained (M)"), start=3):
+        table.insert(place, column, names.map(costs[column]))
+    table["against base (points)"] = [
+        np.nan if name == BASE else _difference(frame, name, BASE) for name in names
+    ]
+    return table
+
+
+def _difference(frame: pd.DataFrame, variant: str, base: str) -> Interval | float:
+    """Return the difference in points; NaN if a training failed."""
+    finished = set(frame.loc[frame[_METRIC].notna(), "variant"])
+    if not {variant, base} <= finished:
+        return np.nan
+    found = paired_difference(frame, _METRIC, variant, base)
+    half_width = None if found.half_width is None else 100 * found.half_width
+    return Interval(100 * found.mean, half_width, found.count)
+
+
+def decoder_table(table: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.DataFrame:
+    """Return published and measured numbers of both decoders, side by side.
+
+    Args:
+        table: of `flexibility_table`.
+        choices: the variants.
+    """
+    told = published("coco_val_vitpose_decoders")
+    methods = list(dict.fromkeys(told["method"]))
+    wide = told.pivot(index="decoder", columns="method", values="ap")[methods]
+    wide = wide.add_suffix(", AP on COCO").rename_axis(columns=None).reset_index()
+    rows = table[table["variant"].isin([n for n, c in choices.items() if n == BASE or c.group == DECODER])]
+    decoders = [choices[name].decoder for name in rows["variant"]]
+    measured = pd.DataFrame({"decoder": decoders, "PCK@0.2 (%)": list(rows["PCK@0.2 (%)"])})
+    return beside(wide, measured, on="decoder")
+
+
+def bars_frame(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the bars of the figure: one row a variant and kind of joints, with the ends of its interval."""
+    rows = []
+    for _, row in table.iterrows():
+        for joints in ("seen", "hidden"):
+            value = row[f"{joints} joints (%)"]
+            half = getattr(value, "half_width", None) or 0.0
+            mean = float(value)
+            rows.append({"variant": row["variant"], "joints": joints, "value": mean})
+            rows[-1] |= {"low": mean - half, "high": mean + half}
+    return pd.DataFrame(rows)
+
+
+def flexibility_finding(frame: pd.DataFrame, table: pd.DataFrame) -> str:
+    """Return in plain words which changes cost or gain accuracy, and which show no difference.
+
+    Args:
+        frame: of `train_variants`.
+        table: of `flexibility_table`.
+    """
+    changes = table[table["variant"] != BASE].dropna(subset="against base (points)")
+    found = dict(zip(changes["variant"], changes["against base (points)"], strict=True))
+    ordered = sorted(found.items(), key=lambda entry: float(entry[1]))
+    if len(set(frame["seed"])) == 1:
+        each = ", ".join(f"{name} {float(value):+.1f}" for name, value in ordered)
+        said = f"Points of PCK@0.2 against the base: {each}. One seed: no intervals, so no finding."
+    else:
+        clear = [(name, value) for name, value in ordered if abs(value.mean) > value.half_width]
+        told = ", ".join(f"{name} {value.mean:+.1f} ± {value.half_width:.1f}" for name, value in clear)
+        level = [name for name, _ in ordered if name not in dict(clear)]
+        said = f"Points of PCK@0.2 against the base, beyond chance: {told or 'none'}. "
+        said += f"No difference shown: {', '.join(level) or 'none'}."
+    return f"{said} {failures(frame)}".strip()
