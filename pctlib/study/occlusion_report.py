@@ -91,7 +91,7 @@ def finding(robustness: Robustness, *, method: str = "PCT", base: str = "Heatmap
     text += f"On seen joints of these levels the difference is {_signed(seen['seen joints'])}. "
     wrong = [float(robustness.interval(name, "implausible", part)) for name in (method, base)]
     text += f"Implausible are {wrong[0]:.1f} % of the poses of {method}, {wrong[1]:.1f} % of {_lower(base)}."
-    text += _ranked(robustness, part)
+    text += _ranked(robustness)
     if len(robustness.seeds) == 1:
         text += (
             " There is one seed: the intervals are over people, and tell these two networks apart, not the "
@@ -100,14 +100,27 @@ def finding(robustness: Robustness, *, method: str = "PCT", base: str = "Heatmap
     return text
 
 
-def _ranked(robustness: Robustness, part: Part) -> str:
-    """Return which of the trained methods have the least and the largest error of hidden joints."""
+def by_hidden_error(robustness: Robustness) -> dict[str, float]:
+    """Return the trained methods with their error of hidden joints in per cent, the least first."""
     trained = [name for name in robustness.run.methods if name != FLOOR]
+    part = Part(levels=robustness.hidden_levels)
     errors = {name: float(robustness.interval(name, "error hidden", part)) for name in trained}
-    least, largest = (find(errors, key=errors.__getitem__) for find in (min, max))
+    return dict(sorted(errors.items(), key=lambda pair: pair[1]))
+
+
+def with_best(robustness: Robustness, methods: Sequence[str], *, most: int = 6) -> list[str]:
+    """Return some methods and, up to `most`, those others that have the least error of hidden joints."""
+    others = [name for name in by_hidden_error(robustness) if name not in methods]
+    return [*methods, *others][: max(most, len(methods))]
+
+
+def _ranked(robustness: Robustness) -> str:
+    """Return which of the trained methods have the least and the largest error of hidden joints."""
+    (least, low), *_, (largest, high) = by_hidden_error(robustness).items()
+    count = len(robustness.run.methods) - 1
     return (
-        f" Of the {len(trained)} trained methods {least} misses hidden joints least ({errors[least]:.1f} %), "
-        f"{largest} most ({errors[largest]:.1f} %)."
+        f" Of the {count} trained methods {least} has the least error of hidden joints ({low:.1f} %), "
+        f"{largest} the largest ({high:.1f} %)."
     )
 
 

@@ -71,7 +71,8 @@ def method_panels(
         hidden: metric drawn as solid lines with their intervals.
         seen: metric drawn as dashed lines.
         label: of the value axis.
-        floor: the method whose hidden joints are a grey dotted line, its mean over the kinds, in each panel.
+        floor: the method whose hidden joints are a grey dotted line, its mean over the kinds, in each panel;
+            the axes end at three times its values at most.
         columns: panels in a row.
 
     Raises:
@@ -99,7 +100,9 @@ def method_panels(
         place.set_title(method, fontsize=min(10.5, 290 / len(method)))  # long names still fit
     for place in axes[::columns]:
         place.set_ylabel(label)
-    _finish(axes[: len(methods)], columns=columns, lowest=0)
+    # a method that has learned nothing would squeeze all others
+    highest = min(frame.high.max(), 3 * lowest.max()) if len(lowest) else None
+    _finish(axes[: len(methods)], columns=columns, lowest=0, highest=highest)
     figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=4)
     return figure
 

@@ -24,7 +24,15 @@ from pctlib.study.occlusion_pictures import (
     method_strip,
     protocol_strip,
 )
-from pctlib.study.occlusion_report import curve_frame, finding, protocol_table, summary, table_rows
+from pctlib.study.occlusion_report import (
+    by_hidden_error,
+    curve_frame,
+    finding,
+    protocol_table,
+    summary,
+    table_rows,
+    with_best,
+)
 from pctlib.study.robustness import METRICS, Part, Robustness, joint_groups
 
 SHARES = (0.0, 0.3, 0.6)
@@ -278,6 +286,16 @@ def test_joints_are_told_by_name_without_their_side(limits):
     frame = Robustness(run, limits).by_joint(["A"]).set_index("joint")
     assert frame.value["ankle"] > 100 > 20 > frame.value["knee"]
     assert frame.value["lower body"] > frame.value["upper body"]
+
+
+def test_the_best_others_are_shown_too(limits):
+    runs = {
+        name: {0: np.full((2, 3, 4), error)} for name, error in zip("ABCDE", (5, 4, 1, 2, 3), strict=True)
+    }
+    robustness = Robustness(made_run({**runs, FLOOR: runs["A"]}), limits)
+    assert list(by_hidden_error(robustness)) == ["C", "D", "E", "B", "A"]
+    assert with_best(robustness, ["A", "C"], most=4) == ["A", "C", "D", "E"]
+    assert with_best(robustness, ["A", "C"], most=1) == ["A", "C"]
 
 
 @pytest.mark.parametrize(

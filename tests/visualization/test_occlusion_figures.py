@@ -81,6 +81,13 @@ def test_each_method_has_a_panel():
     assert shown[0].lines[4].get_ydata().tolist() == [40, 41, 42]
     sizes = [axes._left_title.get_fontsize() for axes in shown]
     assert sizes[3] < sizes[0]
+    assert shown[0].get_ylim() == (0, 60)
+    lost = points(methods)
+    lost.loc[lost.method == "A", "high"] = 900.0
+    assert (
+        method_panels(lost, hidden="hidden", seen="seen", label="", floor="floor").axes[0].get_ylim()[1]
+        == 126
+    )
     without = method_panels(points(methods[:2]), hidden="hidden", seen="seen", label="error")
     assert len(without.axes[0].lines) == 4
 
