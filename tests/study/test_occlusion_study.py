@@ -8,6 +8,7 @@ import torch
 from study_people import make_people
 
 from pctlib.data.crops import crop_affine, invert_affine, transform_points
+from pctlib.family_profiles import OcclusionProfile
 from pctlib.metrics.plausibility import PoseLimits
 from pctlib.models.representations.base import Keypoints
 from pctlib.profiles import load_profile
@@ -93,7 +94,7 @@ def limits(people):
 
 
 def test_the_profile_says_who_and_how():
-    section = smoke(people=4).occlusion
+    section = OcclusionProfile(people=4)
     assert section.kinds == ("object", "person", "truncation")
     assert section.shares == (0.0, 0.15, 0.3, 0.45, 0.6, 0.75)
     for bad in ({"people": 0}, {"people": 2, "shares": [0.1, 0.2]}, {"people": 2, "shares": [0, 0.2, 0.2]},
