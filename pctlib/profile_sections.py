@@ -1,5 +1,7 @@
 """The sections of a profile: data, the steps of PCT, and what a cluster gives them."""
 
+from typing import Literal
+
 from pydantic import BaseModel, ConfigDict, Field
 
 from pctlib.settings import TrainingSettings
@@ -70,6 +72,10 @@ class TokenizerProfile(Section):
     ema_decay: float = Field(default=0.9, gt=0, lt=1)
     data_initialisation: bool = Field(default=True, description="codebook from k-means of the first tokens")
     revive_after: int = Field(default=100, ge=0, description="steps before a dead entry is reborn; 0: never")
+    codebook_learning: Literal["average", "gradient"] = Field(
+        default="average", description="moving averages, as published, or the codebook loss of VQ-VAE"
+    )
+    encoder_kind: Literal["mixer", "mlp"] = Field(default="mixer", description="mlp: a control")
     augmentation: AugmentationProfile = AugmentationProfile(color=0)
     training: TrainingSettings
 
@@ -118,6 +124,6 @@ class ClusterProfile(Section):
     def resources(self, step: str) -> dict[str, int]:
         """Return Snakemake resources of a step; only training steps get a GPU."""
         values = {"mem_mb": self.memory_megabytes, "runtime": self.minutes}
-        if self.gpus and step in ("tokenizer", "heatmap", "classifier"):
+        if self.gpus and step in ("tokenizer", "heatmap", "classifier", "family", "occlusion"):
             values["gpu"] = self.gpus
         return values

@@ -1,9 +1,10 @@
-"""The codebook of pose tokens: look-up, moving averages, start from data, revival of dead entries."""
+"""The codebook of pose tokens: look-up, moving averages or gradient, start from data, revival."""
 
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 import torch.distributed as dist
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from pctlib.models.layers import full_precision
@@ -24,10 +25,11 @@ class Quantized(NamedTuple):
 
 
 class Codebook(nn.Module):
-    """V entries of width E, learnt as exponential moving averages of the tokens assigned to them.
+    """V entries of width E, learnt from the tokens assigned to them: moving averages, or by gradient.
 
     Source: van den Oord et al. 2017, arXiv:1711.00937, appendix A.1, in the order of the PCT release
     (arXiv:2303.11638): the Laplace-smoothed counts are kept, and every entry is overwritten at each update.
+    Learnt by gradient: section 3.2 of the same paper, second term of equation 3, which is `loss`.
     Differs: with `revive_after` dead entries restart from tokens; the published code has no such rule.
 
     Args:
@@ -37,6 +39,8 @@ class Codebook(nn.Module):
         revive_after: updates an entry may stay dead before it is set to a random token of the batch; 0: for
             ever.
         revive_below: an entry is dead while its moving count is under this share of the mean count N / V.
+        learning: "average": `update` moves the entries; "gradient": they are a parameter, which `loss` pulls,
+            and `update` only counts and revives.
 
     Raises:
         ValueError: if an argument is outside its range.
@@ -48,7 +52,14 @@ class Codebook(nn.Module):
     idle_updates: Tensor
 
     def __init__(
-        self, size: int, dim: int, *, decay: float = 0.9, revive_after: int = 0, revive_below: float = 0.1
+        self,
+        size: int,
+        dim: int,
+        *,
+        decay: float = 0.9,
+        revive_after: int = 0,
+        revive_below: float = 0.1,
+        learning: Literal["average", "gradient"] = "average",
     ) -> None:
         super().__init__()
         if size < 1 or dim < 1 or not 0 <= decay < 1 or revive_after < 0 or not 0 <= revive_below < 1:
@@ -56,10 +67,17 @@ class Codebook(nn.Module):
             raise ValueError(
                 f"expected positive size and dim, shares in [0, 1) and revive_after >= 0, got {got}"
             )
+        if learning not in ("average", "gradient"):
+            raise ValueError(f"learning: expected 'average' or 'gradient', got '{learning}'")
+        self.learning = learning
         self.decay = decay
         self.revive_after = revive_after
         self.revive_below = revive_below
-        self.register_buffer("codebook", torch.empty(size, dim).normal_())
+        entries = torch.empty(size, dim).normal_()
+        if learning == "gradient":
+            self.codebook = nn.Parameter(entries)
+        else:
+            self.register_buffer("codebook", entries)
         self.register_buffer("ema_cluster_size", torch.zeros(size))
         self.register_buffer("ema_w", torch.empty(size, dim).normal_())
         self.register_buffer("idle_updates", torch.zeros(size, dtype=torch.int64))
@@ -68,7 +86,7 @@ class Codebook(nn.Module):
         """Say sizes and rules in the printed module."""
         V, E = self.codebook.shape
         rules = f"decay={self.decay}, revive_after={self.revive_after}, revive_below={self.revive_below}"
-        return f"size={V}, dim={E}, {rules}"
+        return f"size={V}, dim={E}, {rules}, learning={self.learning}"
 
     def forward(self, tokens: Tensor) -> Quantized:
         """Replace each token by its nearest entry.
@@ -77,11 +95,12 @@ class Codebook(nn.Module):
             tokens: [..., E].
 
         Returns:
-            `codes` [..., E] and `indices` [...]. The gradient of the codes reaches the tokens unchanged.
+            `codes` [..., E] and `indices` [...]. The gradient of the codes reaches the tokens unchanged, and
+            never the entries.
         """
         tokens = tokens.float()
         indices = self.nearest(tokens)
-        codes = self.look_up(indices)
+        codes = self.look_up(indices).detach()
         if tokens.requires_grad:
             codes = tokens + (codes - tokens).detach()
         return Quantized(codes, indices)
@@ -89,6 +108,17 @@ class Codebook(nn.Module):
     def look_up(self, indices: Tensor) -> Tensor:
         """Return the entries [..., E] of indices [...]."""
         return self.codebook[indices]
+
+    def loss(self, tokens: Tensor, indices: Tensor) -> Tensor:
+        """Return the mean squared distance of entries from their tokens; only the entries are pulled.
+
+        Source: van den Oord et al. 2017, arXiv:1711.00937, second term of equation 3.
+
+        Args:
+            tokens: [..., E].
+            indices: [...] their entries, as `forward` gave them.
+        """
+        return F.mse_loss(self.look_up(indices), tokens.detach().float())
 
     @torch.no_grad()
     def nearest(self, tokens: Tensor) -> Tensor:
@@ -113,8 +143,8 @@ class Codebook(nn.Module):
     def update(self, tokens: Tensor, indices: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
         """Move the entries towards the tokens assigned to them; once a training step.
 
-        With several processes the statistics are those of the global batch, and all end with the same
-        entries.
+        Entries learnt by gradient stay, but for dead ones. With several processes the statistics are those of
+        the global batch, and all end with the same entries.
 
         Args:
             tokens: [..., E] of this process.
@@ -149,7 +179,8 @@ class Codebook(nn.Module):
         size = (size + 1e-5) / (total + len(size) * 1e-5) * total
         self.ema_cluster_size.copy_(size)
         self.ema_w.copy_(self.ema_w * self.decay + (1 - self.decay) * sums)
-        self.codebook.copy_(self.ema_w / size.unsqueeze(1))
+        if self.learning == "average":
+            self.codebook.copy_(self.ema_w / size.unsqueeze(1))
 
     def _revive(self, candidates: Tensor) -> None:
         """Set entries dead for `revive_after` updates to candidates [V, E], at the mean count."""

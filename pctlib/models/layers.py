@@ -1,9 +1,10 @@
-"""Layers that several networks share: MLP-Mixer blocks and a residual convolution block."""
+"""Layers that several networks share: MLP-Mixer blocks, a plain MLP, and a residual convolution block."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -83,6 +84,33 @@ class MixerLayer(nn.Module):
 def mixer_stack(num_positions: int, size: MixerSize) -> nn.Sequential:
     """Return `size.num_layers` mixer layers over sequences of `num_positions`."""
     return nn.Sequential(*(MixerLayer(num_positions, size) for _ in range(size.num_layers)))
+
+
+class FlatMlp(nn.Module):
+    """A plain MLP over all positions at once: flattened, `num_layers` hidden layers with GELU, and back.
+
+    The control of `mixer_stack`: nothing is shared between positions or channels, and nothing is added to
+    the input. The hidden width is that of the MLP along the width; the one along the positions is not used.
+
+    Args:
+        num_positions: length T of the sequences.
+        size: width, number and width of the hidden layers, dropout.
+    """
+
+    def __init__(self, num_positions: int, size: MixerSize) -> None:
+        super().__init__()
+        flat, hidden = num_positions * size.dim, size.channel_hidden
+        self.expand = nn.Linear(flat, hidden)
+        self.between = nn.ModuleList(nn.Linear(hidden, hidden) for _ in range(size.num_layers - 1))
+        self.contract = nn.Linear(hidden, flat)
+        self.dropout = nn.Dropout(size.dropout)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return [B, T, dim] of [B, T, dim]."""
+        y = self.dropout(F.gelu(self.expand(x.flatten(1))))
+        for layer in self.between:
+            y = self.dropout(F.gelu(layer(y)))
+        return self.contract(y).view(x.shape)
 
 
 def along_positions(layer: nn.Module, x: Tensor) -> Tensor:

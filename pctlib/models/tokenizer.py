@@ -1,14 +1,14 @@
 """The pose tokenizer: keypoints to M discrete tokens of one codebook, and back."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from pctlib.models.backbones import Backbone
 from pctlib.models.codebook import Codebook, Quantized
-from pctlib.models.layers import MixerSize, along_positions, full_precision, mixer_stack
+from pctlib.models.layers import FlatMlp, MixerSize, along_positions, full_precision, mixer_stack
 
 PUBLISHED_ENCODER = MixerSize(dim=512, num_layers=4, token_hidden=64, channel_hidden=512)
 PUBLISHED_DECODER = MixerSize(dim=32, num_layers=1, token_hidden=64, channel_hidden=64)
@@ -55,6 +55,8 @@ class PoseTokenizer(nn.Module):
         coordinate_scale: then divides them; the output is multiplied and shifted back.
         decay: see `Codebook`.
         revive_after: see `Codebook`.
+        codebook_learning: "average", as published, or "gradient"; see `Codebook`.
+        encoder_kind: "mixer", as published, or "mlp": a `FlatMlp` in its place, as a control.
 
     Raises:
         ValueError: if an argument is outside its range or the guide's share of the width is not a whole
@@ -78,9 +80,13 @@ class PoseTokenizer(nn.Module):
         coordinate_scale: float = 1.0,
         decay: float = 0.9,
         revive_after: int = 0,
+        codebook_learning: Literal["average", "gradient"] = "average",
+        encoder_kind: Literal["mixer", "mlp"] = "mixer",
     ) -> None:
         super().__init__()
         _check_options(num_dims, drop_rate, coordinate_scale)
+        if encoder_kind not in ("mixer", "mlp"):
+            raise ValueError(f"encoder_kind: expected 'mixer' or 'mlp', got '{encoder_kind}'")
         guide_dim = _guide_dim(encoder.dim, guide_channels, guide_ratio)
         self.num_keypoints, self.num_tokens, self.num_dims = num_keypoints, num_tokens, num_dims
         self.drop_rate = drop_rate
@@ -92,12 +98,14 @@ class PoseTokenizer(nn.Module):
         self.embed_features = nn.Linear(guide_channels, guide_dim) if guide_dim else None
         self.invisible_token = nn.Parameter(torch.zeros(1, 1, encoder.dim))
         nn.init.trunc_normal_(self.invisible_token, std=0.02, a=-0.02, b=0.02)
-        self.encoder = mixer_stack(num_keypoints, encoder)
+        self.encoder = (FlatMlp if encoder_kind == "mlp" else mixer_stack)(num_keypoints, encoder)
         self.encoder_norm = nn.LayerNorm(encoder.dim)
         self.keypoints_to_tokens = nn.Linear(num_keypoints, num_tokens)
         self.to_token_dim = nn.Linear(encoder.dim, token_dim)
 
-        self.codebook = Codebook(codebook_size, token_dim, decay=decay, revive_after=revive_after)
+        self.codebook = Codebook(
+            codebook_size, token_dim, decay=decay, revive_after=revive_after, learning=codebook_learning
+        )
 
         self.tokens_to_keypoints = nn.Linear(num_tokens, num_keypoints)
         self.to_decoder_dim = nn.Linear(token_dim, decoder.dim)
@@ -122,7 +130,8 @@ class PoseTokenizer(nn.Module):
         """Write poses as tokens and read them back.
 
         In training mode keypoints are hidden at random from the encoder, unless `hidden` says which. The
-        codebook stays as it is: call `codebook.update(output.tokens, output.indices)` after the step.
+        codebook stays as it is: call `codebook.update(output.tokens, output.indices)` after the step, and add
+        `codebook.loss(output.tokens, output.indices)` to the losses if it learns by gradient.
 
         Args:
             keypoints: [B, K, D] pixels (3D: millimetres); anything, also NaN, where not labelled.

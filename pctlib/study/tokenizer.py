@@ -107,7 +107,7 @@ class TokenizerTask:
         return draw.to(visible.device)
 
     def loss(self, model: nn.Module, batch: PoseBatch) -> tuple[dict[str, Tensor], TokenizerOutput]:
-        """Return the published losses, and the tokens for the codebook."""
+        """Return the published losses, that of a codebook learnt by gradient, and what the codebook sees."""
         seen = () if batch.images is None else (batch.images,)
         output = model(*seen, batch.keypoints, batch.visible, hidden=batch.hidden)
         losses = tokenizer_losses(
@@ -117,6 +117,9 @@ class TokenizerTask:
             beta=self.profile.beta,
             commitment_weight=self.profile.commitment_weight,
         )
+        codebook = pose_tokenizer(self.model).codebook
+        if codebook.learning == "gradient":
+            losses["codebook"] = codebook.loss(output.tokens, output.indices)
         return losses, output
 
     def after_step(self, model: nn.Module, step: Step, extra: TokenizerOutput) -> None:
@@ -175,6 +178,8 @@ def build_tokenizer(
         guide_ratio=sizes.guide_ratio,
         decay=sizes.ema_decay,
         revive_after=sizes.revive_after,
+        codebook_learning=sizes.codebook_learning,
+        encoder_kind=sizes.encoder_kind,
         **normalised,
     )
 
@@ -348,15 +353,35 @@ def load_tokenizer(out_dir: str | Path) -> PoseTokenizer:
 
 @torch.inference_mode()
 def reconstruct(
-    model: PoseTokenizer | GuidedTokenizer, poses: Poses, *, batch_size: int = 1024
+    model: PoseTokenizer | GuidedTokenizer,
+    poses: Poses,
+    *,
+    hidden: Tensor | None = None,
+    batch_size: int = 1024,
 ) -> tuple[Tensor, Tensor]:
-    """Return poses [N, K, D] written as tokens and read back, and their token indices [N, M]."""
+    """Return poses [N, K, D] written as tokens and read back, and their token indices [N, M].
+
+    Args:
+        model: in eval mode.
+        poses: N poses.
+        hidden: [N, K] bool, joints that the encoder does not see besides unlabelled ones; None: none.
+        batch_size: poses at once, without image guidance.
+    """
     device = next(model.parameters()).device
+    if hidden is None:
+        hidden = torch.zeros(poses.visible.shape, dtype=torch.bool)
+    hidden = hidden.to(device)
+    outputs = []
     if poses.images is not None:
-        outputs = [model(x.images, x.keypoints, x.visible) for x in poses.images.in_order(device)]
+        start = 0
+        for x in poses.images.in_order(device):
+            rows = slice(start, start := start + len(x.images))
+            outputs.append(model(x.images, x.keypoints, x.visible, hidden=hidden[rows]))
     else:
-        parts = zip(poses.crops()[0].split(batch_size), poses.visible.split(batch_size), strict=True)
-        outputs = [model(keypoints.to(device), visible.to(device)) for keypoints, visible in parts]
+        keypoints, _ = poses.crops()
+        for rows in torch.arange(len(poses)).split(batch_size):
+            inputs = keypoints[rows].to(device), poses.visible[rows].to(device)
+            outputs.append(model(*inputs, hidden=hidden[rows]))
     return torch.cat([o.keypoints for o in outputs]), torch.cat([o.indices for o in outputs])
 
 

@@ -161,11 +161,59 @@ def test_usage_and_perplexity():
 
 
 @pytest.mark.parametrize(
-    "options", [{"decay": 1.0}, {"decay": -0.1}, {"revive_after": -1}, {"revive_below": 1.0}]
+    "options",
+    [{"decay": 1.0}, {"decay": -0.1}, {"revive_after": -1}, {"revive_below": 1.0}, {"learning": "ema"}],
 )
 def test_options_outside_their_range_are_refused(options):
     with pytest.raises(ValueError, match=next(iter(options))):
         Codebook(V, E, **options)
+
+
+def test_learnt_by_gradient_a_step_takes_each_entry_towards_the_mean_of_its_tokens():
+    """d/de of the mean over N tokens and E numbers of (e - t)^2 is 2 n (e - mean) / (N E)."""
+    book, tokens = _codebook(learning="gradient"), torch.randn(4, 5, E, requires_grad=True)
+    indices = book.nearest(tokens)
+    before = book.codebook.detach().clone()
+    loss = book.loss(tokens, indices)
+    torch.testing.assert_close(loss, (before[indices] - tokens).square().mean())
+    loss.backward()
+    one_hot = torch.nn.functional.one_hot(indices.flatten(), V).float()
+    counts = one_hot.sum(0)[:, None]
+    sums = one_hot.T @ tokens.detach().view(-1, E)
+    torch.testing.assert_close(book.codebook.grad, 2 * (counts * before - sums) / (20 * E))
+    assert tokens.grad is None
+
+
+def test_learnt_by_gradient_neither_the_decoder_nor_an_update_moves_the_entries():
+    book, tokens = _codebook(learning="gradient"), torch.randn(4, 5, E, requires_grad=True)
+    before = book.codebook.detach().clone()
+    codes, indices = book(tokens)
+    weights = torch.randn(4, 5, E)
+    (codes * weights).sum().backward()
+    assert book.codebook.grad is None
+    assert torch.equal(tokens.grad, weights)
+    counts = book.update(tokens, indices)
+    assert torch.equal(book.codebook, before)
+    assert torch.equal(counts, torch.bincount(indices.flatten(), minlength=V).float())
+
+
+def test_learnt_by_gradient_the_start_and_dead_entries_are_as_of_averages():
+    averaged, learnt = _codebook(revive_after=1), _codebook(revive_after=1, learning="gradient")
+    assert torch.equal(averaged.codebook, learnt.codebook)
+    assert list(averaged.state_dict()) == ["codebook", "ema_cluster_size", "ema_w", "idle_updates"]
+    assert averaged.state_dict().keys() == learnt.state_dict().keys()
+    assert [name for name, _ in learnt.named_parameters()] == ["codebook"]
+    assert not list(averaged.parameters())
+    tokens = torch.randn(40, E)
+    for book in (averaged, learnt):
+        book.initialise(tokens, generator=_generator())
+    assert torch.equal(averaged.codebook, learnt.codebook)
+    indices = torch.arange(40) % (V - 1)
+    kept = learnt.codebook[:-1].detach().clone()
+    for step in range(40):
+        learnt.update(tokens, indices, generator=_generator(step))
+    assert torch.equal(learnt.codebook[:-1], kept)
+    assert (tokens == learnt.codebook[-1]).all(1).any()
 
 
 def _train_in_process(rank, folder, world):

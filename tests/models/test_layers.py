@@ -3,6 +3,7 @@ import torch
 import torch.nn.functional as F
 
 from pctlib.models.layers import (
+    FlatMlp,
     LinearNormRelu,
     MixerLayer,
     MixerSize,
@@ -80,3 +81,15 @@ def test_full_precision_holds_under_autocast_and_is_nothing_where_there_is_none(
             assert (x @ x.T).dtype == torch.float32
     with full_precision(torch.device("meta")):
         assert (x.to("meta") @ x.T.to("meta")).shape == (2, 2)
+
+
+def test_flat_mlp_written_out():
+    """Two hidden layers over the flattened sequence; nothing is added to the input."""
+    torch.manual_seed(0)
+    layer = FlatMlp(3, MixerSize(dim=4, num_layers=2, token_hidden=99, channel_hidden=5))
+    x = torch.randn(2, 3, 4)
+    first, last, (middle,) = layer.expand, layer.contract, layer.between
+    y = torch.nn.functional.gelu(x.reshape(2, 12) @ first.weight.T + first.bias)
+    y = torch.nn.functional.gelu(y @ middle.weight.T + middle.bias)
+    torch.testing.assert_close(layer(x), (y @ last.weight.T + last.bias).reshape(2, 3, 4))
+    assert (layer.dropout.p, FlatMlp(3, MixerSize(4, 1, 9, 5, dropout=0.5)).dropout.p) == (0.0, 0.5)

@@ -122,6 +122,35 @@ def test_every_parameter_gets_a_gradient(options):
         assert without_effect or parameter.grad.abs().sum() > 0, name
 
 
+def test_codebook_learnt_by_gradient_gets_one_from_its_loss_alone():
+    tokenizer = _tokenizer(drop_rate=0, codebook_learning="gradient")
+    output = tokenizer(*_poses())
+    sum(tokenizer_losses(output, *_poses()).values()).backward()
+    assert tokenizer.codebook.codebook.grad is None
+    tokenizer.codebook.loss(output.tokens, output.indices).backward()
+    used = torch.bincount(output.indices.flatten(), minlength=V) > 0
+    assert torch.equal(tokenizer.codebook.codebook.grad.abs().sum(1) > 0, used)
+    plain = _tokenizer(drop_rate=0)
+    assert torch.equal(plain(*_poses()).keypoints, output.keypoints)  # the same draws of the weights
+
+
+def test_plain_mlp_in_place_of_the_mixer():
+    """Everything else stays, hidden joints are not seen, and a joint acts through the MLP alone."""
+    tokenizer = _tokenizer(drop_rate=0, encoder_kind="mlp")
+    weights, hidden = K * 12, 9
+    expected = (weights + 1) * hidden + (hidden + 1) * hidden + (hidden + 1) * weights
+    assert sum(p.numel() for p in tokenizer.encoder.parameters()) == expected
+    shapes = {name: p.shape for name, p in tokenizer.named_parameters() if not name.startswith("encoder.")}
+    mixed = {name: p.shape for name, p in _tokenizer().named_parameters() if not name.startswith("encoder.")}
+    assert shapes == mixed
+    keypoints, visible = _poses()
+    output = tokenizer(keypoints, visible)
+    sum(tokenizer_losses(output, keypoints, visible).values()).backward()
+    assert all(p.grad.abs().sum() > 0 for p in tokenizer.encoder.parameters())
+    other = torch.where((visible > 0).unsqueeze(-1), keypoints, -5.0)
+    assert torch.equal(tokenizer(other, visible).tokens, output.tokens)
+
+
 @pytest.mark.parametrize("D", [2, 3])
 def test_one_batch_can_be_overfitted(D):
     """A few poses (pixels or millimetres) come back within a tenth of their spread."""
@@ -181,6 +210,7 @@ def test_checkpoint_round_trip(tmp_path):
         ({"num_dims": 4}, "num_dims: expected 2 or 3, got 4"),
         ({"drop_rate": 1.0}, "drop_rate"),
         ({"coordinate_scale": 0.0}, "coordinate_scale"),
+        ({"encoder_kind": "vit"}, "encoder_kind: expected 'mixer' or 'mlp', got 'vit'"),
         ({"guide_channels": 8}, "guide_channels and guide_ratio"),
         ({"guide_ratio": 0.5}, "guide_channels and guide_ratio"),
         ({"guide_channels": 8, "guide_ratio": 0.3}, "not a whole number"),
