@@ -54,10 +54,56 @@ class GridProfile(Section):
     codebook_sizes: tuple[int, ...] = Field(min_length=1, description="V of the grid")
     num_tokens: tuple[int, ...] = Field(min_length=1, description="M of the grid")
     epochs: int = Field(gt=0, description="of each tokenizer")
+    classified_tokens: int = Field(gt=0, description="M of the row whose classifiers are trained too")
+    classifier_epochs: int = Field(gt=0)
+    classifier_views: int = Field(default=1, ge=0, description="at most, of those the classifier keeps")
+
+    @model_validator(mode="after")
+    def _row_of_the_grid(self) -> "GridProfile":
+        if self.classified_tokens not in self.num_tokens:
+            raise ValueError(
+                f"classified_tokens: expected one of {list(self.num_tokens)}, got {self.classified_tokens}"
+            )
+        return self
+
+
+TokenizerChoice = Literal[
+    "as in the profile",
+    "no joint hidden",
+    "half the joints hidden",
+    "codebook by gradient",
+    "no revival",
+    "random start",
+    "random start, no revival",
+    "one token",
+    "MLP encoder",
+    "image guidance",
+    "no image guidance",
+]
+ClassifierChoice = Literal["both losses", "token loss only", "keypoint loss only"]
 
 
 class ChoicesProfile(FamilyProfile):
-    """Ablation of the other choices of PCT."""
+    """Ablation of the other choices of PCT; variants are keys of `study.choices`."""
+
+    tokenizers: tuple[TokenizerChoice, ...] = Field(min_length=1, description="image guidance costs most")
+    tokenizer_epochs: int = Field(gt=0, description="of each tokenizer, on the profile's schedule")
+    evaluation_hidden: float = Field(
+        default=0.3, gt=0, lt=1, description="share of the joints that are hidden in a second measurement"
+    )
+    classifiers: tuple[ClassifierChoice, ...] = Field(default=get_args(ClassifierChoice), min_length=1)
+    classifier_epochs: int = Field(gt=0)
+    views: int = Field(
+        default=0, ge=0, description="augmented views whose features are kept for classifiers; 0: none"
+    )
+
+    @model_validator(mode="after")
+    def _distinct(self) -> "ChoicesProfile":
+        for field in ("tokenizers", "classifiers"):
+            names = getattr(self, field)
+            if len(set(names)) < len(names):
+                raise ValueError(f"{field}: expected distinct names, got {list(names)}")
+        return self
 
 
 class OcclusionProfile(Section):
@@ -155,11 +201,11 @@ class ComparisonProfile(FamilyProfile):
     input_height: int = Field(ge=32, description="of the whole networks and small rivals")
     input_width: int = Field(ge=32)
     frozen: FrozenHeadsProfile
-    whole: WholeNetworksProfile | None = None
-    rivals: RivalsProfile | None = None
+    whole: WholeNetworksProfile
+    rivals: RivalsProfile
     flip_test: bool = True
-    published_sizes: bool = Field(
-        default=False, description="count all systems at published sizes; half a minute"
+    counted_systems: tuple[str, ...] | None = Field(
+        default=None, description="of models.published.RIVALS, counted at published size; None: all, 20 s"
     )
 
     @property

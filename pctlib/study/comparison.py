@@ -1,11 +1,13 @@
 """Training the networks of the comparison, and reading them back."""
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from torch import nn
 
+from pctlib.complexity import count_flops, count_parameters
 from pctlib.data.people import People
 from pctlib.io import read_json, write_json
 from pctlib.models.backbones import Backbone
@@ -30,7 +32,7 @@ from pctlib.study.compared import (
     sized_profile,
     variants,
 )
-from pctlib.study.cost import cost
+from pctlib.study.cost import speeds
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.data import Splits, first_people
 from pctlib.study.estimators import Features
@@ -41,7 +43,6 @@ from pctlib.study.identity import fingerprint
 from pctlib.study.representations import PCT
 from pctlib.study.tokenizer import adopt_tokenizer, load_tokenizer
 
-BATCHES = (1, 32)  # images, at which speed is measured
 _DESCRIPTION = "model.json"
 _WEIGHTS = 50  # of the draw of weights
 
@@ -56,7 +57,6 @@ class Shared(NamedTuple):
     """
 
     seed: int
-    profile: Profile
     stage: FrozenStage
     mirrored: Features | None
 
@@ -125,7 +125,17 @@ class Comparison:
         description = {"variant": name, "skeleton": skeleton, "profile": profile.model_dump(mode="json")}
         write_json(folder / _DESCRIPTION, description)
         size = sized_profile(variant, profile).crop.input_size
-        return {**variant._asdict(), **fitted.metrics, **self._cost(fitted.model, size)}
+        return {
+            **variant._asdict(),
+            **fitted.metrics,
+            "parameters (M)": count_parameters(fitted.model) / 1e6,
+            "GFLOPs": count_flops(fitted.model, size).gflops,
+        }
+
+    @property
+    def people(self) -> People:
+        """The validation people that were measured: those whose image could be read."""
+        return self.splits.val if self._shared is None else self._shared.stage.val_crops.people
 
     def _folder(self, step: str, seed: int) -> Path:
         return self.study_dir / f"{step}-seed{seed}"
@@ -239,13 +249,6 @@ class Comparison:
             self._crops[key] = Crops(people, profile, training=training)
         return self._crops[key]
 
-    def _cost(self, model: PoseEstimator, size: tuple[int, int]) -> dict[str, float]:
-        values = {}
-        for batch in BATCHES:
-            found = cost(model, size, batch_size=batch, device=next(model.parameters()).device)
-            values |= found | {f"images/s, batch {batch}": found.pop("images/s")}
-        return values
-
 
 def _identity(name: str, profile: Profile, backbone: nn.Module | None, parts: Parts | None) -> dict[str, Any]:
     """Return what tells a run from others besides people, shapes and schedule: values and trained parts."""
@@ -269,6 +272,27 @@ def load_compared(folder: str | Path) -> PoseEstimator:
         ValueError: if the weights do not fit, or the network's crops have other proportions than the
             profile's.
     """
+    model, network_size, size = _read(folder)
+    return model if network_size == size else Shrunk(model, network_size, size).eval()
+
+
+def compared_speeds(folders: Mapping[str, str | Path], **options: Any) -> dict[str, dict[int, float]]:
+    """Return images/s of trained networks by name and batch size, each for crops of its own size.
+
+    Args:
+        folders: name -> folder of the run.
+        options: of `cost.speeds`.
+
+    Raises:
+        FileNotFoundError: if a folder holds no trained network.
+        ValueError: if weights do not fit.
+    """
+    models = {name: _read(folder)[:2] for name, folder in folders.items()}
+    return speeds(models, **options)
+
+
+def _read(folder: str | Path) -> tuple[PoseEstimator, tuple[int, int], tuple[int, int]]:
+    """Return a trained network, the size of its images and that of the profile's crops."""
     folder = Path(folder)
     description = read_json(folder / _DESCRIPTION)
     profile = Profile.model_validate(description["profile"])
@@ -276,7 +300,4 @@ def load_compared(folder: str | Path) -> PoseEstimator:
     variant = variants(profile)[description["variant"]]
     parts = Parts.untrained(profile, skeleton) if variant.representation == PCT else None
     model = load_fitted(build_variant(variant, profile, skeleton, parts=parts), folder)
-    size = sized_profile(variant, profile).crop.input_size
-    if size == profile.crop.input_size:
-        return model
-    return Shrunk(model, size, profile.crop.input_size).eval()
+    return model, sized_profile(variant, profile).crop.input_size, profile.crop.input_size

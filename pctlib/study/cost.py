@@ -1,6 +1,8 @@
 """What a pose estimator costs: parameters, multiply-adds, and its speed on this machine."""
 
+import statistics
 import time
+from collections.abc import Mapping, Sequence
 
 import torch
 
@@ -34,10 +36,45 @@ def cost(
         "GFLOPs": count_flops(model, input_size).gflops,
     }
     images = torch.zeros(batch_size, 3, *input_size, device=device).to(memory_format=torch.channels_last)
-    seconds = []
-    for _ in range(1 + REPEATS):  # the first warms up
-        started = time.perf_counter()
-        scores = model.predict(images).scores
-        scores.sum().item()  # waits for a GPU
-        seconds.append(time.perf_counter() - started)
+    seconds = [_seconds(model, images) for _ in range(1 + REPEATS)]  # the first warms up
     return {**values, "images/s": batch_size / min(seconds[1:])}
+
+
+def speeds(
+    models: Mapping[str, tuple[PoseEstimator, tuple[int, int]]],
+    *,
+    batch_sizes: Sequence[int] = (1, 32),
+    rounds: int = REPEATS,
+    device: str | torch.device = "cpu",
+) -> dict[str, dict[int, float]]:
+    """Return images/s of `predict` by model and batch size, decoding included, without flip test.
+
+    All take turns, so that what else the machine does falls on all alike; each number is the median of the
+    rounds. It is this machine's at this moment.
+
+    Args:
+        models: name -> model and (height, width) of its images, pixels.
+        batch_sizes: images of a batch.
+        rounds: timed, after one that warms up.
+        device: where the speed is measured.
+    """
+    runs = []
+    for name, (model, size) in models.items():
+        model.to(device).eval()
+        for batch in batch_sizes:
+            images = torch.zeros(batch, 3, *size, device=device).to(memory_format=torch.channels_last)
+            runs.append((name, batch, model, images))
+    seconds: dict[tuple[str, int], list[float]] = {(name, batch): [] for name, batch, *_ in runs}
+    for _ in range(1 + rounds):
+        for name, batch, model, images in runs:
+            seconds[name, batch].append(_seconds(model, images))
+    found: dict[str, dict[int, float]] = {name: {} for name in models}
+    for (name, batch), values in seconds.items():
+        found[name][batch] = batch / statistics.median(values[1:])
+    return found
+
+
+def _seconds(model: PoseEstimator, images: torch.Tensor) -> float:
+    started = time.perf_counter()
+    model.predict(images).scores.sum().item()  # waits for a GPU
+    return time.perf_counter() - started

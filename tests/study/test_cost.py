@@ -5,7 +5,7 @@ from torch import nn
 
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.base import Keypoints, Representation
-from pctlib.study.cost import cost
+from pctlib.study.cost import cost, speeds
 
 
 class AsTheyAre(nn.Module):
@@ -34,3 +34,12 @@ def test_parameters_and_multiply_adds_are_exact_and_every_batch_is_decoded():
     assert values["GFLOPs"] == pytest.approx(12e-9)
     assert values["images/s"] > 0
     assert head.calls == 6
+
+
+def test_models_take_turns_and_every_batch_size_is_measured():
+    heads = {name: MeanColour() for name in ("a", "b")}
+    models = {name: (PoseEstimator(AsTheyAre(), head), (8, 6)) for name, head in heads.items()}
+    found = speeds(models, batch_sizes=(1, 3), rounds=2)
+    assert {name: set(values) for name, values in found.items()} == {"a": {1, 3}, "b": {1, 3}}
+    assert all(value > 0 for values in found.values() for value in values.values())
+    assert [head.calls for head in heads.values()] == [6, 6]
