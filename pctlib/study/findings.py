@@ -34,6 +34,35 @@ def difference_in_words(
     return f"{size} {what} ({interval}: {verdict})."
 
 
+def change_in_words(
+    frame: pd.DataFrame, metric: str, variant: str, base: str, *, scale: float = 100.0
+) -> str:
+    """Return only how far a variant is above or below another, with its interval, for a list of changes.
+
+    Args:
+        frame: of `train_variants`.
+        metric: its column.
+        variant: the one that is compared.
+        base: the one it is compared with.
+        scale: of the values; 100 for per cent.
+    """
+    if not {variant, base} <= _finished(frame, metric):
+        return "not measured"
+    found = paired_difference(frame, metric, variant, base)
+    size = f"{scale * found.mean:+.1f}"
+    return size if found.half_width is None else f"{size} ± {scale * found.half_width:.1f}"
+
+
+def interval_note(frame: pd.DataFrame) -> str:
+    """Return how to read the changes of `change_in_words`: what their intervals are, or why there is none."""
+    seeds = frame["seed"].nunique()
+    if seeds == 1:
+        return "One seed: no intervals, so no finding."
+    return (
+        f"Means and 95 % intervals over {seeds} seeds; a difference is shown where the interval leaves out 0."
+    )
+
+
 def _finished(frame: pd.DataFrame, metric: str) -> set[str]:
     """Return the variants that have the metric with at least one seed."""
     return set(frame.loc[frame[metric].notna(), "variant"]) if metric in frame else set()

@@ -39,30 +39,24 @@ MEASURES = ("PCK@0.2 all", "NME all")  # what all data sets have; not all have t
 _BACKBONE, _HEAD, _THIRDS = 60, 61, 62  # seeds
 
 
-def read_sets(
-    profile: Profile, dataset: str, *, root: str = "", datasets: Mapping[str, str] | None = None
-) -> list[Splits]:
-    """Return the data sets of the profile's section "joint".
+def read_sets(profile: Profile, dataset: str, *, root: str = "") -> list[Splits]:
+    """Return the published data sets that the profile's section "joint" names, or else `readings`.
 
     Args:
-        profile: of the study.
-        dataset: data set of the study; its training people are cut into as many parts as there are readings,
-            image by image, and each part is read in another keypoint set. Validation people are the same in
-            each. Only if there are no `datasets`.
+        profile: of the study. Folders of data sets are absolute or below that of the study.
+        dataset: data set of the study, whose people are read in several ways.
         root: folder of that data set.
-        datasets: published data sets and their folders, absolute or below that of the study; None for those
-            of the profile.
 
     Raises:
         ValueError: as `load_splits`.
         FileNotFoundError: if a file or folder is missing.
     """
     section = profile.joint
-    datasets = section.datasets if datasets is None else datasets
-    if datasets:
-        read = [load_splits(name, profile, root=str(resolve(folder))) for name, folder in datasets.items()]
-        return [first_people(splits, section.train_people) for splits in read]
-    return readings(first_people(load_splits(dataset, profile, root=root), section.train_people))
+    if not section.datasets:
+        return readings(first_people(load_splits(dataset, profile, root=root), section.train_people))
+    folders = {name: str(resolve(folder)) for name, folder in section.datasets.items()}
+    read = [load_splits(name, profile, root=folder) for name, folder in folders.items()]
+    return [first_people(splits, section.train_people) for splits in read]
 
 
 def readings(splits: Splits) -> list[Splits]:

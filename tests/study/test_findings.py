@@ -7,7 +7,13 @@ import pandas as pd
 import pytest
 
 from pctlib.reporting.tables import Interval
-from pctlib.study.findings import difference_in_words, failures, json_rows
+from pctlib.study.findings import (
+    change_in_words,
+    difference_in_words,
+    failures,
+    interval_note,
+    json_rows,
+)
 
 
 def runs(**values):
@@ -39,6 +45,16 @@ def test_an_interval_with_zero_shows_no_difference():
     )
     found = words(runs(a=[0.5, 0.6, 0.7], b=[0.52, 0.62, 0.721]))
     assert found.endswith("(95 % interval +1.9 to +2.2 over 3 seeds: more than chance).")
+
+
+def test_changes_in_a_list():
+    one, three = runs(a=[0.50], b=[0.53]), runs(a=[0.5, 0.5, 0.5], b=[0.51, 0.52, 0.53])
+    assert change_in_words(one, "PCK", "b", "a") == "+3.0"
+    assert change_in_words(one, "PCK", "a", "b", scale=10) == "-0.3"
+    assert change_in_words(three, "PCK", "b", "a") == "+2.0 ± 2.5"
+    assert change_in_words(runs(a=[0.5], b=[np.nan]), "PCK", "b", "a") == "not measured"
+    assert interval_note(one) == "One seed: no intervals, so no finding."
+    assert interval_note(three).startswith("Means and 95 % intervals over 3 seeds")
 
 
 def test_failed_trainings_are_told():
