@@ -9,6 +9,7 @@ from typing import Any
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 from traitlets.config import Config
 
@@ -16,7 +17,7 @@ from pctlib.io import existing_file
 
 
 class NotebookError(ValueError):
-    """A cell of a notebook raised; the message names notebook, cell and error."""
+    """A cell of a notebook raised, or its kernel died; the message names notebook, cell and error."""
 
 
 def notebook_parameters(notebook: str | Path) -> dict[str, str]:
@@ -55,7 +56,7 @@ def run_notebook(
     Raises:
         FileNotFoundError: if there is no such notebook.
         ValueError: if a parameter does not exist; names those that do.
-        NotebookError: if a cell raises.
+        NotebookError: if a cell raises, or the kernel dies, for instance because memory ran out.
     """
     known = notebook_parameters(notebook)
     if unknown := sorted(set(parameters) - set(known)):
@@ -77,6 +78,11 @@ def run_notebook(
     except PapermillExecutionError as error:
         raise NotebookError(
             f"{notebook}, cell {error.cell_index}: {error.ename}: {error.evalue} "
+            f"(executed so far: {executed})"
+        ) from error
+    except DeadKernelError as error:
+        raise NotebookError(
+            f"{notebook}: its kernel died, which often means that memory ran out "
             f"(executed so far: {executed})"
         ) from error
     return executed

@@ -46,6 +46,14 @@ def test_failing_cell_is_named_and_what_ran_is_kept(tmp_path):
     assert any("so far" in str(cell.get("outputs")) for cell in outputs)
 
 
+@pytest.mark.slow
+def test_a_kernel_that_dies_is_a_failure_of_its_notebook(tmp_path):
+    """As when memory runs out: the point of a sweep is written down as failed, and the others go on."""
+    source = write_notebook(tmp_path / "a.ipynb", "x = 1", "import os; os.kill(os.getpid(), 9)")
+    with pytest.raises(NotebookError, match=r"a.ipynb: its kernel died, .* memory ran out .*b.ipynb"):
+        run_notebook(source, tmp_path / "b.ipynb", {})
+
+
 def test_notebooks_without_parameters_cell_and_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match="no cell is tagged 'parameters'"):
         notebook_parameters(write_notebook(tmp_path / "a.ipynb", "x = 1", tag=None))
