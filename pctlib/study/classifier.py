@@ -21,6 +21,7 @@ from pctlib.study.crops import Crops
 from pctlib.study.data import Splits
 from pctlib.study.estimators import EstimatorTask, Features, HeadTask, extract_features
 from pctlib.study.heatmap import build_backbone, build_heatmap, load_model, save_model
+from pctlib.study.identity import fingerprint
 from pctlib.study.tokenizer import build_tokenizer
 from pctlib.training import TrainingResult, train
 
@@ -147,7 +148,10 @@ def train_classifier(
     skeleton = stage.train_crops.people.skeleton
     torch.manual_seed(mix_seed(seed, 40))
     head = build_classifier(profile, stage.backbone, tokenizer, skeleton)
-    result = train_head(profile, stage, head, seed=seed, out_dir=out_dir, progress=progress)
+    identity = {"tokenizer": fingerprint(*tokenizer.state_dict().values())}
+    result = train_head(
+        profile, stage, head, seed=seed, out_dir=out_dir, identity=identity, progress=progress
+    )
     save_model(result.model, profile, skeleton, out_dir)
     return result
 
@@ -190,7 +194,7 @@ def train_head(
         head: untrained; the caller has drawn its weights from the seed.
         seed: of order and draws.
         out_dir: folder of the run.
-        identity: JSON values that tell this run from others, besides profile and kind of head.
+        identity: JSON values that tell this run from others, besides profile, backbone and kind of head.
         progress: show a progress bar.
 
     Returns:
@@ -203,6 +207,7 @@ def train_head(
     identity = {
         "profile": sizes.model_dump(mode="json", exclude={"training"}),
         "head": type(head).__name__,
+        "backbone": fingerprint(*stage.backbone.state_dict().values()),
         **(identity or {}),
     }
     if stage.train_features is not None:

@@ -96,6 +96,27 @@ def test_a_tokenizer_of_other_sizes_is_adopted(stages, tmp_path):
     assert load_classifier(tmp_path / "c").representation.head.num_tokens == 7
 
 
+def test_a_head_is_trained_again_on_another_tokenizer_or_backbone(stages, tmp_path):
+    """Of the same sizes, on the same people: only what the frozen parts have learned differs."""
+    profile, splits, folder = stages
+    backbone, tokenizer = load_heatmap(folder / "heatmap").backbone, load_tokenizer(folder / "tokenizer")
+    stage = freeze_backbone(profile, splits, backbone, seed=0, progress=False)
+
+    def resumed_from():
+        result = train_classifier(profile, stage, tokenizer, seed=0, out_dir=tmp_path, progress=False)
+        assert equal_states(result.model.representation.tokenizer, tokenizer)
+        return result.resumed_from
+
+    assert resumed_from() == 0
+    assert resumed_from() == 2  # both steps are there
+    with torch.no_grad():
+        tokenizer.to_coordinates.bias.add_(1)
+    assert resumed_from() == 0
+    with torch.no_grad():
+        next(backbone.parameters()).mul_(1.5)
+    assert resumed_from() == 0
+
+
 def test_control_differs_in_the_representation_alone(stages, tmp_path):
     profile, splits, folder = stages
     stage = freeze_backbone(
