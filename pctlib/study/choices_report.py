@@ -1,0 +1,199 @@
+"""What the choices of PCT change: two tables, their bars, and the finding in words."""
+
+import pandas as pd
+
+from pctlib.data.people import People
+from pctlib.profiles import Profile
+from pctlib.reporting.tables import Interval
+from pctlib.study.choices import BASE, BOTH, LOOKUPS, TOKENIZERS
+from pctlib.study.findings import failures
+from pctlib.study.predictions import judge, mean_pose_predictions
+from pctlib.study.variants import FAILED, paired_difference, summarise
+
+ALL_GIVEN, SOME_HIDDEN = "all joints given", "some joints hidden"
+FLOOR = "mean pose"
+PCK_SEEN, PCK_HIDDEN = "PCK@0.2, seen joints (%)", "PCK@0.2, hidden joints (%)"
+_ERRORS = {"error px": ALL_GIVEN, "error px, some hidden": SOME_HIDDEN}
+_CLASSIFIER_COLUMNS = {
+    "PCK@0.2 seen": PCK_SEEN,
+    "PCK@0.2 hidden": PCK_HIDDEN,
+    "NME seen": "error / box side, seen (%)",
+    "NME hidden": "error / box side, hidden (%)",
+}
+
+
+def tokenizer_columns(profile: Profile) -> dict[str, tuple[str, float]]:
+    """Return metric -> title and scale of the columns of the table of tokenizers."""
+    share = f"{100 * profile.choices.evaluation_hidden:g} % of the joints hidden"
+    return {
+        "error px": ("error (px)", 1.0),
+        "AP": ("OKS-AP (%)", 100.0),
+        "error px, some hidden": (f"error, {share} (px)", 1.0),
+        "error px of the hidden": ("of these alone (px)", 1.0),
+        "codebook usage": ("entries used (%)", 100.0),
+        "codebook perplexity": ("perplexity", 1.0),
+        "bits": ("bits", 1.0),
+        "weights": ("weights (thousands)", 1e-3),
+    }
+
+
+def tokenizer_table(frame: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+    """Return one row a tokenizer: what it changes, what is lost, how the codebook is used, and sizes.
+
+    Args:
+        frame: of `train_variants` with `TokenizerChoices`.
+        profile: of the study.
+    """
+    columns = tokenizer_columns(profile).items()
+    parts = [summarise(frame, {metric: title}, scale=scale) for metric, (title, scale) in columns]
+    table = parts[0]
+    table.insert(1, "change", [_change(name, profile) for name in table["variant"]])
+    for part, (metric, (title, scale)) in zip(parts, columns, strict=True):
+        table[title] = part[title]
+        if metric in ("bits", "weights"):  # the same for every seed
+            values = frame.groupby("variant", sort=False)[metric].first() if metric in frame else {}
+            table[title] = scale * table["variant"].map(values).astype(float)
+    if FAILED in frame:
+        table["failed runs"] = table.pop("failed runs")
+    return table
+
+
+def _change(variant: str, profile: Profile) -> str:
+    """Return the settings that a tokenizer changes, such as "drop_rate 0.2 to 0"."""
+    changes = TOKENIZERS[variant].items()
+    return ", ".join(
+        f"{key} {_short(getattr(profile.tokenizer, key))} to {_short(new)}" for key, new in changes
+    )
+
+
+def _short(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def error_bars(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the reconstruction errors, one row a bar: `variant`, `joints`, `error`, `low`, `high`."""
+    parts = []
+    for metric, series in _ERRORS.items():
+        table = summarise(frame, {metric: "error"}, scale=1.0)
+        ends = table["error"].map(_ends)
+        parts.append(
+            table[["variant"]].assign(
+                joints=series,
+                error=table["error"].map(float),
+                low=[low for low, _ in ends],
+                high=[high for _, high in ends],
+            )
+        )
+    return pd.concat(parts, ignore_index=True)
+
+
+def _ends(value: Interval | float) -> tuple[float, float]:
+    spread = (value.half_width or 0.0) if isinstance(value, Interval) else 0.0
+    return float(value) - spread, float(value) + spread
+
+
+def by_lookup(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return one row a training and look-up, named "<variant>, <look-up>", from one row a training.
+
+    Args:
+        frame: of `train_variants` with `ClassifierChoices`.
+    """
+    rows = []
+    for run in frame.to_dict("records"):
+        for lookup in LOOKUPS:
+            prefix = f"{lookup} "
+            found = {key.removeprefix(prefix): value for key, value in run.items() if key.startswith(prefix)}
+            kept = {key: run[key] for key in ("seed", FAILED) if key in run}
+            rows.append({"variant": f"{run['variant']}, {lookup}"} | kept | found)
+    return pd.DataFrame(rows)
+
+
+def classifier_table(frame: pd.DataFrame, profile: Profile, *, train: People, val: People) -> pd.DataFrame:
+    """Return one row a classifier and look-up, and first the mean pose, which ignores the image.
+
+    Args:
+        frame: of `by_lookup`.
+        profile: of the study.
+        train: training people.
+        val: validation people.
+    """
+    table = summarise(frame, _CLASSIFIER_COLUMNS, name="classifier, look-up")
+    floor = judge(val, mean_pose_predictions(train, val, profile.crop))
+    values = {title: 100 * floor[metric] for metric, title in _CLASSIFIER_COLUMNS.items()}
+    return pd.concat([pd.DataFrame([{"classifier, look-up": FLOOR} | values]), table], ignore_index=True)
+
+
+def pck_bars(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the PCK of `classifier_table`, one row a bar: `classifier`, `joints`, `PCK`, `low`, `high`."""
+    rows = []
+    for series, column in (("seen", PCK_SEEN), ("hidden", PCK_HIDDEN)):
+        for name, value in zip(table["classifier, look-up"], table[column], strict=True):
+            low, high = _ends(value)
+            rows.append({"classifier": name, "joints": series, "PCK": float(value), "low": low, "high": high})
+    return pd.DataFrame(rows)
+
+
+def choices_finding(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profile: Profile) -> str:
+    """Return in plain words what each choice changes, with the numbers.
+
+    Args:
+        tokenizers: of `train_variants`.
+        classifiers: of `by_lookup`.
+        profile: of the study.
+    """
+    share = f"{100 * profile.choices.evaluation_hidden:g} %"
+    base = f"{BOTH}, soft"
+    sentences = [
+        _differences(tokenizers, "error px", BASE, "Reconstruction error in px"),
+        _differences(
+            tokenizers, "error px, some hidden", BASE, f"The same with {share} of the joints hidden"
+        ),
+        _encoders(tokenizers),
+        _differences(classifiers, "PCK@0.2 seen", base, "PCK@0.2 of seen joints in %", scale=100.0),
+        _differences(classifiers, "PCK@0.2 hidden", base, "PCK@0.2 of hidden joints in %", scale=100.0),
+        _trust(tokenizers),
+        failures(tokenizers),
+        failures(classifiers[classifiers["variant"].str.endswith(", soft")]),
+    ]
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _differences(frame: pd.DataFrame, metric: str, base: str, what: str, *, scale: float = 1.0) -> str:
+    """Return the value of the base and how far each other variant is from it."""
+    measured = frame[frame[metric].notna()] if metric in frame else frame.iloc[:0]
+    names = list(dict.fromkeys(measured["variant"]))
+    if base not in names:
+        return f"{what}: not known, as '{base}' was not measured."
+    mean = scale * measured.loc[measured["variant"] == base, metric].mean()
+    others = [f"'{n}' {_difference(measured, metric, n, base, scale)}" for n in names if n != base]
+    return f"{what}: {mean:.2f} for '{base}'; against it {', '.join(others) or 'nothing'}."
+
+
+def _difference(frame: pd.DataFrame, metric: str, variant: str, base: str, scale: float) -> str:
+    if not set(frame.loc[frame["variant"] == variant, "seed"]) & set(
+        frame.loc[frame["variant"] == base, "seed"]
+    ):
+        return "not compared: no seed has both"
+    found = paired_difference(frame, metric, variant, base)
+    if found.half_width is None:
+        return f"{scale * found.mean:+.2f}"
+    shown = abs(found.mean) > found.half_width
+    return f"{scale * found.mean:+.2f} ± {scale * found.half_width:.2f}{'' if shown else ' (may be chance)'}"
+
+
+def _encoders(frame: pd.DataFrame) -> str:
+    """Return the sizes of the two encoders, if both were trained."""
+    if "encoder weights" not in frame:
+        return ""
+    sizes = frame.groupby("variant")["encoder weights"].first().dropna()
+    if not {BASE, "MLP encoder"} <= set(sizes.index):
+        return ""
+    mixer, plain = (sizes[name] / 1000 for name in (BASE, "MLP encoder"))
+    return f"The mixer has {mixer:.1f} thousand weights, the plain MLP in its place {plain:.1f} thousand."
+
+
+def _trust(frame: pd.DataFrame) -> str:
+    seeds = frame["seed"].nunique()
+    if seeds == 1:
+        return "One seed: there is no interval, so these are numbers of one run and no findings."
+    return f"95 % intervals over {seeds} seeds."
