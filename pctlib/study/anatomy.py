@@ -1,9 +1,8 @@
 """Token anatomy: which joints move when one pose token changes, and which codebook entries tokens use."""
 
-from collections.abc import Sequence
+import copy
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -12,11 +11,18 @@ from torch import Tensor
 from pctlib.data.crops import crop_affine
 from pctlib.metrics.substructures import body_parts
 from pctlib.models.tokenizer import GuidedTokenizer, PoseTokenizer
+from pctlib.profiles import Profile
 from pctlib.schedule import mix_seed
 from pctlib.skeletons import Skeleton
 from pctlib.study.heatmap import load_heatmap
 from pctlib.study.poses import Poses
-from pctlib.study.tokenizer import load_tokenizer, pose_tokenizer, reconstruct
+from pctlib.study.tokenizer import (
+    build_tokenizer,
+    initialise_codebook,
+    load_tokenizer,
+    pose_tokenizer,
+    reconstruct,
+)
 
 _ELEMENTS = 2**21  # numbers of codes held at once: 8 MiB
 
@@ -70,12 +76,40 @@ def load_any_tokenizer(tokenizer_dir: str | Path, heatmap_dir: str | Path) -> Po
     return GuidedTokenizer(load_heatmap(heatmap_dir).backbone, tokenizer).eval()
 
 
+def untrained_tokenizer(
+    model: PoseTokenizer | GuidedTokenizer, profile: Profile, poses: Poses, *, seed: int
+) -> PoseTokenizer | GuidedTokenizer:
+    """Return a tokenizer like `model` with random weights, on the CPU: the control for what training does.
+
+    Its codebook is made of the k-means clusters of its own token features, so that it uses its entries.
+
+    Args:
+        model: trained; its guide, if it has one, is kept.
+        profile: with the tokenizer section that the model was built from.
+        poses: whose token features the codebook starts from.
+        seed: of weights and codebook.
+    """
+    trained = pose_tokenizer(model)
+    torch.manual_seed(mix_seed(seed, 61))
+    fresh: PoseTokenizer | GuidedTokenizer = build_tokenizer(
+        profile,
+        num_keypoints=trained.num_keypoints,
+        num_dims=trained.num_dims,
+        guide_channels=trained.embed_features.in_features if trained.guided else 0,
+    )
+    if isinstance(model, GuidedTokenizer):
+        fresh = GuidedTokenizer(copy.deepcopy(model.guide).cpu(), fresh)
+    fresh.eval()
+    initialise_codebook(fresh, poses, seed=seed)
+    return fresh
+
+
 def measure_anatomy(
     model: PoseTokenizer | GuidedTokenizer,
     counted_poses: Poses,
     changed_poses: Poses,
     *,
-    draws: int = 2,
+    draws: int = 1,
     seed: int = 0,
 ) -> Anatomy:
     """Count which entries each token uses, and measure what changing it moves.
@@ -184,63 +218,3 @@ def token_movement(
             moved = model.decode(changed.flatten(0, 1)).unflatten(0, (-1, M))  # [n, M, K, D]
             total[some] += (moved - poses[some].unsqueeze(1)).norm(dim=-1)
     return total / draws
-
-
-def exemplary_tokens(anatomy: Anatomy) -> list[tuple[int, str]]:
-    """Return the tokens of the largest, median and least movement: (token, why); fewer if there are fewer."""
-    order = np.argsort(-anatomy.strength, kind="stable")
-    places = {"largest": 0, "median": len(order) // 2, "least": len(order) - 1}
-    chosen = {int(order[place]): f"{why} movement" for why, place in reversed(places.items())}
-    return [(token, why) for token, why in reversed(chosen.items())]
-
-
-def clear_pose(keypoints: np.ndarray) -> int:
-    """Return which of the poses [N, K, D] to draw: an ordinary one whose joints can be told apart.
-
-    Of the half that is nearest to the mean pose, by mean joint distance, the one whose joints are on average
-    farthest from their nearest neighbours, as a share of the pose's extent.
-    """
-    flat = keypoints[..., :2]
-    ordinary = np.linalg.norm(flat - flat.mean(axis=0), axis=-1).mean(axis=1).argsort()
-    half = ordinary[: (len(flat) + 1) // 2]
-    distances = np.linalg.norm(flat[half, :, None] - flat[half, None], axis=-1)  # [n, K, K]
-    extent = distances.max(axis=(1, 2))
-    K = flat.shape[1]
-    distances[:, range(K), range(K)] = np.inf
-    nearest = distances.min(axis=2).mean(axis=1)
-    return int(half[np.argmax(nearest / np.maximum(extent, 1e-9))])
-
-
-@torch.inference_mode()
-def token_walks(
-    model: PoseTokenizer,
-    anatomy: Anatomy,
-    tokens: Sequence[tuple[int, str]],
-    *,
-    pose: int,
-    entries: int = 30,
-    shown: int = 4,
-) -> dict[str, Any]:
-    """Return the arguments of `visualization.anatomy.walk_gallery`: a pose while one token changes.
-
-    Args:
-        model: decodes codes and has the codebook.
-        anatomy: of this model.
-        tokens: (token, why it is shown), one row of the gallery each.
-        pose: row of `anatomy.indices`.
-        entries: how many of the token's most used entries, other than the pose's own, are walked through.
-        shown: how many of these, the most used, get a picture of their own.
-    """
-    own = anatomy.indices[pose]  # [M]
-    rows = []
-    for token, why in tokens:
-        counts = anatomy.usage[token].copy()
-        share = counts / max(1, counts.sum())
-        counts[own[token]] = 0
-        chosen = [int(entry) for entry in np.argsort(-counts, kind="stable")[:entries] if counts[entry]]
-        changed = own.repeat(len(chosen), 1)
-        changed[:, token] = torch.tensor(chosen, dtype=torch.int64)
-        moved = model.decode(model.codebook.look_up(changed)).cpu().numpy()  # [entries, K, D]
-        titles = [f"entry {entry}, {100 * share[entry]:.1f} %" for entry in chosen[:shown]]
-        rows.append((f"token {token}\n{why}", moved[..., :2], titles))
-    return {"pose": anatomy.keypoints[pose, :, :2], "rows": rows, "skeleton": anatomy.skeleton}

@@ -1,10 +1,14 @@
 """Token anatomy in numbers and words: a row a token, a summary, and whether tokens are sub-structures."""
 
+from collections.abc import Mapping
+
 import numpy as np
 import pandas as pd
 
 from pctlib.metrics.substructures import (
     Locality,
+    co_movement,
+    co_movement_by_kind,
     effective_joints,
     entry_groups,
     entry_overlap,
@@ -45,6 +49,8 @@ def summarise_anatomy(anatomy: Anatomy, found: Locality) -> dict[str, float]:
     overlap = entry_overlap(anatomy.usage)[~np.eye(M, dtype=bool)]
     users = (anatomy.usage > 0).sum(axis=0)  # [V] tokens that use an entry
     groups = entry_groups(anatomy.usage)
+    pairs = co_movement_by_kind(co_movement(anatomy.influence), anatomy.skeleton).set_index("pairs")
+    together = pairs["co-movement"].to_dict()
     return {
         "tokens": M,
         "joints": anatomy.influence.shape[1],
@@ -55,6 +61,8 @@ def summarise_anatomy(anatomy: Anatomy, found: Locality) -> dict[str, float]:
         "p": found.mean_p_value,
         "tokens mostly in one part": int((np.nan_to_num(found.share) >= MOSTLY).sum()),
         "tokens beyond chance": int((np.nan_to_num(found.p_value, nan=1.0) < 0.05).sum()),
+        "co-movement of joined joints": together.get("joined by a bone", float("nan")),
+        "co-movement of other joints": together.get("all others", float("nan")),
         "entries": anatomy.usage.shape[1],
         "entries used by a token": float((anatomy.usage > 0).sum(axis=1).mean()),
         "perplexity of a token": _nanmean(perplexities(anatomy.usage)),
@@ -64,7 +72,34 @@ def summarise_anatomy(anatomy: Anatomy, found: Locality) -> dict[str, float]:
     }
 
 
-def describe_usage(summary: dict[str, float]) -> str:
+def compare_anatomies(summaries: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Return one row a tokenizer of what tells sub-structures; the values are from `summarise_anatomy`."""
+    columns = {
+        "joints moved": ("joints moved", 1),
+        "in one part (%)": ("share in strongest part", 100),
+        "by chance (%)": ("share by chance", 100),
+        "p": ("p", 1),
+        "tokens p < 0.05": ("tokens beyond chance", 1),
+        "joined joints": ("co-movement of joined joints", 1),
+        "other joints": ("co-movement of other joints", 1),
+    }
+    rows = [
+        {"tokenizer": name} | {title: factor * summary[key] for title, (key, factor) in columns.items()}
+        for name, summary in summaries.items()
+    ]
+    return pd.DataFrame(rows)
+
+
+def describe_untrained(summary: Mapping[str, float]) -> str:
+    """Return in words what an untrained tokenizer does; `summary` is from `summarise_anatomy`."""
+    local, chance = 100 * summary["share in strongest part"], 100 * summary["share by chance"]
+    return (
+        f"An untrained tokenizer of the same size moves {summary['joints moved']:.1f} joints, with "
+        f"{local:.0f} % in one part against {chance:.0f} % by chance."
+    )
+
+
+def describe_usage(summary: Mapping[str, float]) -> str:
     """Return in words how tokens share the codebook; `summary` is from `summarise_anatomy`."""
     groups = summary["groups without common entries"]
     together = "all tokens draw on the same entries, more or less often"
@@ -77,7 +112,7 @@ def describe_usage(summary: dict[str, float]) -> str:
     )
 
 
-def describe_anatomy(summary: dict[str, float]) -> str:
+def describe_anatomy(summary: Mapping[str, float]) -> str:
     """Return the finding in words; `summary` is from `summarise_anatomy`."""
     local, chance, p = (summary[key] for key in ("share in strongest part", "share by chance", "p"))
     if not np.isfinite(local):

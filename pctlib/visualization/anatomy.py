@@ -12,10 +12,10 @@ from scipy.cluster.hierarchy import dendrogram
 
 from pctlib.metrics.substructures import Locality, similar_order
 from pctlib.skeletons import Skeleton
-from pctlib.visualization.skeletons import draw_skeleton
+from pctlib.visualization.skeletons import DENSE_KEYPOINTS, draw_skeleton
 from pctlib.visualization.style import INK, MUTED, PALETTE, STYLE, new_figure
 
-GREY, PALE = "#9aa0a6", "#d3d1cb"
+PALE = "#d3d1cb"
 SEQUENTIAL, DIVERGING = "YlGnBu", "PuOr"
 FOUND, OTHER, CONTROL = PALETTE[1], PALETTE[5], "#c9ccd1"
 
@@ -45,12 +45,12 @@ def influence_map(
     )
     figure.get_layout_engine().set(wspace=0, w_pad=0.01)
     branches.set_axis_off()
-    if M > 1:
+    if len(tree) and tree[-1, 2] > 0:  # not all alike
         with mpl.rc_context({"lines.linewidth": 0.9}):
             dendrogram(tree, ax=branches, orientation="left", no_labels=True, link_color_func=lambda _: MUTED)
     branches.set_ylim(10 * M, 0)
     image = cells.imshow(influence[order][:, columns], cmap=SEQUENTIAL, vmin=0, aspect="auto")
-    dense = K > 40  # a whole body: only the parts are named
+    dense = K > DENSE_KEYPOINTS  # a whole body: only the parts are named
     names = [skeleton.keypoint_names[k].replace("_", " ") for k in columns]
     cells.set_xticks([] if dense else range(K), [] if dense else names, rotation=90, fontsize=8)
     cells.set_yticks(range(M), [str(token) for token in order], fontsize=7 if M > 20 else 8)
@@ -64,14 +64,14 @@ def _mark_groups(axes: Axes, parts: Mapping[str, Sequence[int]]) -> None:
     """Name the groups of columns above a heat map, and part them by white lines."""
     axes.grid(visible=False)
     axes.spines[:].set_visible(False)
-    end = -0.5
-    for part, joints in parts.items():
-        start, end = end, end + len(joints)
-        if start > 0:
-            axes.axvline(start, color="white", linewidth=2.5)
-        text = part.replace(" ", "\n")
-        place = axes.get_xaxis_transform()
-        axes.text((start + end) / 2, 1.01, text, transform=place, ha="center", va="bottom", fontsize=8.5)
+    ends = np.cumsum([len(joints) for joints in parts.values()]) - 0.5
+    dense = ends[-1] > DENSE_KEYPOINTS
+    for end in ends[:-1]:
+        axes.axvline(end, color="white", linewidth=1.0 if dense else 2.5)
+    for part, joints, end in zip(parts, parts.values(), ends, strict=True):
+        text = part if dense else part.replace(" ", "\n")
+        at = {"transform": axes.get_xaxis_transform(), "ha": "center", "va": "bottom", "fontsize": 8.5}
+        axes.text(end - len(joints) / 2, 1.01, text, rotation=90 if dense else 0, **at)
 
 
 @mpl.rc_context(STYLE)
@@ -103,13 +103,20 @@ def influence_bodies(
         place.set_axis_off()
     total = influence.sum(axis=1, keepdims=True)
     share = np.divide(influence, total, out=np.zeros_like(influence, dtype=float), where=total > 0)
-    dense = skeleton.num_keypoints > 40
-    limbs = pose[np.array(skeleton.limbs)]  # [limbs, 2 ends, 2]
+    dense = skeleton.num_keypoints > DENSE_KEYPOINTS
     for place, token in zip(axes, order, strict=False):
-        place.add_collection(LineCollection(limbs, colors=PALE, linewidths=1.6, capstyle="round"))
+        _draw_pale(place, pose, skeleton=skeleton, width=0.5 if dense else 1.6)
         beyond = found.p_value[token] < 0.05
         size = (2400 if dense else 700) * share[token]
-        place.scatter(*pose.T, s=size, color=FOUND if beyond else OTHER, alpha=0.8, linewidths=0, clip_on=False)
+        place.scatter(
+            *pose.T,
+            s=size,
+            color=FOUND if beyond else OTHER,
+            alpha=0.8,
+            linewidths=0,
+            zorder=5,
+            clip_on=False,
+        )
         _frame(place, pose, room=0.66)
         percent = "" if np.isnan(found.share[token]) else f" {100 * found.share[token]:.0f} %"
         place.set_title(f"{token}: {found.part[token]}{percent}", fontsize=7.5, fontweight="normal", pad=2)
@@ -173,12 +180,13 @@ def joint_pairs(matrix: np.ndarray, *, parts: Mapping[str, Sequence[int]], skele
     names = [skeleton.keypoint_names[k].replace("_", " ") for k in columns]
     figure, (axes,) = new_figure(size=(5.4, 5.9))
     image = axes.imshow(matrix[np.ix_(columns, columns)], cmap=DIVERGING, vmin=-1, vmax=1)
-    if len(columns) <= 40:
+    dense = len(columns) > DENSE_KEYPOINTS
+    if not dense:
         axes.set_xticks(range(len(columns)), names, rotation=90, fontsize=8)
         axes.set_yticks(range(len(columns)), names, fontsize=8)
     _mark_groups(axes, parts)
     for end in np.cumsum([len(joints) for joints in parts.values()])[:-1]:
-        axes.axhline(end - 0.5, color="white", linewidth=2.5)
+        axes.axhline(end - 0.5, color="white", linewidth=1.0 if dense else 2.5)
     figure.colorbar(image, ax=axes, label="moved together", fraction=0.045, pad=0.02)
     return figure
 
@@ -224,9 +232,15 @@ def walk_gallery(
     return figure
 
 
+def _draw_pale(axes: Axes, pose: np.ndarray, *, skeleton: Skeleton, width: float) -> None:
+    """Draw the limbs of a pose [K, 2] in pale grey, as a background."""
+    limbs = pose[np.array(skeleton.limbs)]  # [limbs, 2 ends, 2]
+    axes.add_collection(LineCollection(limbs, colors=PALE, linewidths=width, capstyle="round"))
+
+
 def _draw_cloud(axes: Axes, pose: np.ndarray, poses: np.ndarray, *, skeleton: Skeleton) -> None:
     """Draw a pose in grey and the joints of all changed poses as dots, each with its way."""
-    draw_skeleton(axes, pose, skeleton=skeleton, color=PALE)
+    _draw_pale(axes, pose, skeleton=skeleton, width=2.2)
     start = np.broadcast_to(pose, poses.shape)
     ways = np.stack([start, poses], axis=2).reshape(-1, 2, 2)  # [n K, 2 ends, 2]
     axes.add_collection(LineCollection(ways, colors=FOUND, linewidths=0.7, alpha=0.45, zorder=5))
@@ -237,7 +251,7 @@ def _draw_cloud(axes: Axes, pose: np.ndarray, poses: np.ndarray, *, skeleton: Sk
 
 def draw_change(axes: Axes, pose: np.ndarray, changed: np.ndarray, *, skeleton: Skeleton) -> None:
     """Draw a pose [K, 2] in grey, a changed one in colour on top, and the way of each joint between them."""
-    draw_skeleton(axes, pose, skeleton=skeleton, color=PALE, scale=1.0)
+    _draw_pale(axes, pose, skeleton=skeleton, width=2.2)
     draw_skeleton(axes, changed, skeleton=skeleton, scale=0.7)
     ways = np.stack([pose, changed], axis=1)  # [K, 2 ends, 2]
     axes.add_collection(LineCollection(ways, colors=INK, linewidths=1.4, capstyle="round", zorder=5))

@@ -9,21 +9,22 @@ from hand_made_tokenizer import HandMadeTokenizer
 from study_people import make_people
 
 from pctlib.data.crops import transform_points
+from pctlib.models.tokenizer import GuidedTokenizer
 from pctlib.profiles import load_profile
 from pctlib.skeletons import COCO, H36M
 from pctlib.study import anatomy as module
 from pctlib.study.anatomy import (
     Anatomy,
     box_lengths,
-    clear_pose,
     draw_alternatives,
     entry_usage,
-    exemplary_tokens,
     load_any_tokenizer,
     measure_anatomy,
     token_movement,
-    token_walks,
+    untrained_tokenizer,
 )
+from pctlib.study.anatomy_pictures import clear_pose, exemplary_tokens, token_walks
+from pctlib.study.heatmap import build_backbone
 from pctlib.study.poses import load_poses
 from pctlib.study.tokenizer import build_tokenizer, initialise_codebook, reconstruct, save_tokenizer
 
@@ -217,3 +218,30 @@ def test_tokenizers_are_read_with_or_without_a_guide(model, tmp_path):
     torch.testing.assert_close(loaded.state_dict(), model.state_dict())
     with pytest.raises(FileNotFoundError, match=r"model\.json"):
         load_any_tokenizer(tmp_path / "nowhere", tmp_path)
+
+
+def test_an_untrained_tokenizer_has_the_size_and_other_weights(model, poses):
+    profile = load_profile("smoke")
+    fresh = untrained_tokenizer(model, profile, poses, seed=1)
+    again, other = (untrained_tokenizer(model, profile, poses, seed=seed) for seed in (1, 2))
+    assert not fresh.training
+    weights = [tokenizer.to_coordinates.weight for tokenizer in (fresh, again, other, model)]
+    assert torch.equal(weights[0], weights[1])
+    assert not torch.equal(weights[0], weights[2])
+    assert not torch.equal(weights[0], weights[3])
+    assert (measure_anatomy(fresh, poses, poses).usage > 0).sum() > 4  # more than one entry a token
+    solid = build_tokenizer(profile, num_keypoints=17, num_dims=3)
+    in_space = load_poses(poses.people, profile, training=False, num_dims=3)
+    assert untrained_tokenizer(solid, profile, in_space, seed=1).num_dims == 3
+
+
+def test_an_untrained_guided_tokenizer_keeps_the_guide(poses):
+    profile = load_profile("smoke", tokenizer__guide_ratio=0.5, classifier__cached_views=0)
+    backbone = build_backbone(profile)
+    tokenizer = build_tokenizer(profile, num_keypoints=17, guide_channels=backbone.channels[-1])
+    guided = GuidedTokenizer(backbone, tokenizer).eval()
+    seen = load_poses(poses.people, profile, training=False)
+    fresh = untrained_tokenizer(guided, profile, seen, seed=1)
+    torch.testing.assert_close(fresh.guide.state_dict(), backbone.state_dict())
+    assert fresh.guide is not backbone
+    assert measure_anatomy(fresh, seen, seen).influence.shape == (4, 17)

@@ -7,7 +7,14 @@ import torch
 from pctlib.metrics.substructures import body_parts, locality
 from pctlib.skeletons import COCO
 from pctlib.study.anatomy import Anatomy
-from pctlib.study.anatomy_report import anatomy_table, describe_anatomy, describe_usage, summarise_anatomy
+from pctlib.study.anatomy_report import (
+    anatomy_table,
+    compare_anatomies,
+    describe_anatomy,
+    describe_untrained,
+    describe_usage,
+    summarise_anatomy,
+)
 
 
 def anatomy(influence, usage):
@@ -61,6 +68,20 @@ def test_the_summary_and_its_words(perfect):
     assert "2 groups that have practically no entry in common" in usage
     assert "all tokens draw on the same entries" in describe_usage(
         summary | {"groups without common entries": 1}
+    )
+
+
+def test_tokenizers_side_by_side(perfect):
+    summary = summarise_anatomy(perfect, judged(perfect))
+    assert summary["co-movement of joined joints"] > 0 > summary["co-movement of other joints"]
+    other = summary | {"joints moved": 16.04, "share in strongest part": 0.244, "share by chance": 0.26}
+    table = compare_anatomies({"trained": summary, "untrained": other}).set_index("tokenizer")
+    assert table.loc["untrained", "in one part (%)"] == pytest.approx(24.4)
+    assert table.loc["trained", "joints moved"] == pytest.approx(3.4)
+    assert table["tokens p < 0.05"].tolist() == [summary["tokens beyond chance"]] * 2
+    assert describe_untrained(other) == (
+        "An untrained tokenizer of the same size moves 16.0 joints, with 24 % in one part "
+        "against 26 % by chance."
     )
 
 

@@ -93,7 +93,7 @@ def test_walks_show_all_joints_then_the_titled_poses(skeleton):
     assert [text.get_text() for text in figure.axes[3].texts] == ["token 1\nleast"]
     cloud = discs(figure.axes[0])[-1]
     np.testing.assert_array_equal(cloud.get_offsets(), moved.reshape(-1, 2))
-    (ways,) = [c for c in figure.axes[2].collections if isinstance(c, LineCollection)]
+    *_, ways = [c for c in figure.axes[2].collections if isinstance(c, LineCollection)]
     np.testing.assert_array_equal(ways.get_segments(), np.stack([POSE, moved[1]], axis=1))
     limits = {(axes.get_xlim(), axes.get_ylim()) for axes in figure.axes}
     assert len(limits) == 1  # poses of one figure are compared at one scale
