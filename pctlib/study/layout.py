@@ -134,7 +134,7 @@ class StudyLayout:
         """Return the notebook parameters of one run as JSON."""
         run = int(seed) if seed is not None else None
         values: dict[str, Any] = {**self._common, "out_dir": self.run_dir(step, run)}
-        if step in FAMILIES:
+        if step in (*FAMILIES, "grid"):
             values |= {"runs_dir": self.run_dir(step), "study_dir": f"reports/{self.name}"}
             if seed is not None:
                 values |= {"seeds": [run], "out_dir": f"{self.run_dir(step)}/seed{run}"}
@@ -144,7 +144,7 @@ class StudyLayout:
             values["tokenizer_dir"] = self.run_dir("tokenizer", run)
         if step == "classifier" or (step == "tokenizer" and self.guided):
             values["heatmap_dir"] = self.run_dir("heatmap", run)
-        if step in ("grid", "anatomy", "occlusion"):
+        if step in ("anatomy", "occlusion"):
             values["study_dir"] = f"reports/{self.name}"
         return json.dumps(values)
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from pctlib.io import read_json
 from pctlib.project import project_root, resolve
 from pctlib.study.layout import StudyLayout
 from pctlib.study.sources import STUDIED, check_source
@@ -65,7 +66,27 @@ def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list
     # Our own lock below ends with the process, so a killed run needs no unlocking by hand.
     command += ["--cores", str(cores), "--nolock", "--rerun-incomplete", "--keep-going"]
     command += ["--config", *config]
+    if failed := failed_runs(root / "reports" / layout.name):
+        # Snakemake does not look behind a page that is newer than what it was made of.
+        command += ["--forcerun", *(str(path.relative_to(root)) for path in failed)]
     return [*command, "--dry-run"] if dry_run else [*command, "--quiet", "all"]  # each step speaks for itself
+
+
+def failed_runs(folder: Path) -> list[Path]:
+    """Return the `metrics.json` to make again: of points of the grid, and of families in which a run failed.
+
+    Args:
+        folder: of the report.
+    """
+    found = set()
+    for path in sorted(folder.glob("grid/V*/metrics.json")):
+        if "failed" in read_json(path):
+            found.add(path)
+    for path in sorted(folder.glob("*/seed*/*/metrics.json")):
+        if "failed" in read_json(path):
+            page, seed = path.parents[2] / "metrics.json", path.parents[1] / "metrics.json"
+            found |= {file for file in (page, seed) if file.is_file()}
+    return sorted(found)
 
 
 @contextmanager
