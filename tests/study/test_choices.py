@@ -158,6 +158,14 @@ def test_classifiers_weigh_their_losses_and_are_read_in_both_ways(profile, split
     assert set(bars["joints"]) == {"seen", "hidden"}
 
 
+def test_classifiers_without_kept_features_see_every_image(splits, study_dir, tmp_path):
+    settings = load_profile("smoke", choices=SECTION | {"views": 0, "classifier_epochs": 1})
+    study = ClassifierChoices(settings, splits, study_dir, progress=False)
+    metrics = study(BOTH, 0, tmp_path)
+    assert study._stage[1].val_features is None
+    assert metrics["soft NME all"] != metrics["hard NME all"]
+
+
 def test_a_failing_variant_is_written_down_and_the_others_go_on(profile, splits, tmp_path):
     study = TokenizerChoices(profile, splits, tmp_path, progress=False)
     found = train_variants(
