@@ -12,6 +12,7 @@ from pctlib.models.rivals import (
     deep_pose,
     hrformer,
     hrnet,
+    pct,
     prtr,
     rtm_pose,
     simcc_hrnet,
@@ -19,7 +20,8 @@ from pctlib.models.rivals import (
     token_pose_l,
     transpose_h,
 )
-from pctlib.skeletons import COCO_WHOLEBODY
+from pctlib.models.vitpose import vitpose
+from pctlib.skeletons import COCO, COCO_WHOLEBODY
 
 Counted = Literal["parameters", "layers and attention", "layers"]
 
@@ -114,6 +116,10 @@ _SWIN_REMARK = (
     "No Swin-B needs so few for an image of 256 x 256: the release's needs 22.0, 20.0 of them outside "
     "attention. 16.6 fits Swin-B at 224 x 224 with SimpleBaseline's decoder (16.7)."
 )
+_PCT_REMARK = (
+    "No Swin-B needs so few for an image of 256 x 256: the release's backbone alone needs 22.0, the head and "
+    "decoder 0.25."
+)
 _TOKENS_BUILT = "The release; its depth of 8 is that of each of three transformers in a row, 24 together."
 _HRFORMER_BUILT = (
     "The release as ported to mmpose 1.3.2, which loads its weights and enlarges coarser maps bilinearly; "
@@ -126,6 +132,22 @@ _DECONV_REMARK = (
     _UNIT_REMARK + " It counts transposed convolutions at the cells of their output, 4 times as many."
 )
 _SAME = "RTMPose and DWPose are one network."
+
+
+def _vitpose(size: str, letter: str, word: str, *, whole: float | None = None) -> Rival:
+    """Return ViTPose with the classic decoder; `whole`: its millions of parameters where the table is off."""
+    remark = "The backbone's number, as the paper of ViT has it; the classic decoder is not in it."
+    backbone = f"ViT-{letter}"
+    flops = "Without attention's products."
+    return Rival(
+        partial(vitpose, size, COCO.flip_permutation),
+        _SMALL,
+        (
+            _params(f"ViTPose-{letter}", backbone, _SMALL, corrected=whole, remark=remark),
+            _gflops("ViTPose", f"ViT-{word}", _SMALL, counted="layers", remark=flops),
+        ),
+    )
+
 
 RIVALS: Mapping[str, Rival] = {
     "simple_baseline_resnet152_256x192": Rival(
@@ -275,6 +297,16 @@ RIVALS: Mapping[str, Rival] = {
         _LARGE,
         tuple(_whole_body(name, _LARGE) for name in ("RTMPose-l", "RTMPose-l + UBody", "DWPose-l")),
         _SAME,
+    ),
+    "vitpose_b_256x192": _vitpose("b", "B", "Base", whole=90.0),
+    "vitpose_l_256x192": _vitpose("l", "L", "Large"),
+    "vitpose_h_256x192": _vitpose("h", "H", "Huge"),
+    "pct_swin_b_256x256": Rival(
+        partial(pct, _SWIN, _SQUARE),
+        _SQUARE,
+        (_gflops("PCT", "Swin-Base", _SQUARE, corrected=22.2, remark=_PCT_REMARK),),
+        "The release (`pct_base_classifier`): 34 tokens of 2048 entries; the encoder of poses, which only "
+        "training needs, is not counted.",
     ),
     "rtmpose_x_wholebody_384x288": Rival(
         partial(rtm_pose, "x", _LARGE), _LARGE, (_whole_body("RTMPose-x", _LARGE),)

@@ -15,14 +15,17 @@ from pctlib.models.cspnext import CSPNeXt
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.hrformer import HRFormer
 from pctlib.models.hrnet import AggregatedHRNet, HRNet
+from pctlib.models.layers import MixerSize
 from pctlib.models.prtr import PRTR
 from pctlib.models.representations.base import feature_grid
 from pctlib.models.representations.heatmap import DeconvolutionHead, Heatmap
 from pctlib.models.representations.heatmap_coding import CodingKind, HeatmapCoding
+from pctlib.models.representations.pct import HeadSize, PCTClassifier
 from pctlib.models.representations.regression import CoordinateRegression
 from pctlib.models.representations.rtmcc import RTMCC
 from pctlib.models.representations.simcc import SimCC, SimCCHead
 from pctlib.models.representations.simcc_coding import SimCCCoding
+from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.models.tokenpose import TokenPoseHead
 from pctlib.models.transpose import TransPoseHead
 from pctlib.skeletons import COCO, COCO_WHOLEBODY
@@ -254,6 +257,36 @@ def rtm_pose(size: str, input_size: Size, flip_permutation: Sequence[int] = _WHO
     """
     backbone = CSPNeXt.of_size(size)
     return PoseEstimator(backbone, RTMCC(backbone.channels[-1], flip_permutation, input_size=input_size))
+
+
+def pct(name: str, input_size: Size, flip_permutation: Sequence[int] = _COCO) -> PoseEstimator:
+    """Return a timm backbone with the token classifier of PCT: 34 tokens of 2048 entries, as released.
+
+    Source: Geng et al. 2023, arXiv:2303.11638, and the release's `pct_base_classifier`.
+
+    Args:
+        name: of the timm model, such as a Swin V2.
+        input_size: (height, width) of the images, pixels.
+        flip_permutation: K indices: where each keypoint is found in a mirrored image.
+    """
+    backbone = Backbone(name, input_size, final_norm=True)
+    tokenizer = PoseTokenizer(
+        len(flip_permutation),
+        34,
+        codebook_size=2048,
+        token_dim=512,
+        encoder=MixerSize(dim=512, num_layers=4, token_hidden=64, channel_hidden=512),
+        decoder=MixerSize(dim=32, num_layers=1, token_hidden=64, channel_hidden=64),
+    )
+    classifier = PCTClassifier(
+        tokenizer,
+        backbone.channels[-1],
+        input_size=input_size,
+        flip_permutation=flip_permutation,
+        feature_stride=backbone.strides[-1],
+        head=HeadSize(256, 2, 1, MixerSize(dim=64, num_layers=4, token_hidden=64, channel_hidden=256)),
+    )
+    return PoseEstimator(backbone, classifier)
 
 
 def heatmap_sigma(input_size: Size) -> float:

@@ -151,15 +151,18 @@ def test_no_row_of_a_family_is_left_out():
         "UDP",
         "SimCC",
         "HRFormer",
+        "ViTPose",
     }
+    others = {"PCT"}  # built with Swin-Base alone
     for table, column in (("coco_body_pct_table1", "input_size"), ("coco_val_vitpose", "input_resolution")):
         frame = published(table)
         rows = frame[frame.method.str.split("-").str[0].isin(families)]
         built = {
             (number.row["method"], number.row["backbone"], number.row[column])
             for _, number in NUMBERS
-            if number.table == table
+            if number.table == table and number.row["method"] not in others
         }
+        rows = rows[~rows.method.str.contains("multi-dataset")]
         assert built == set(zip(rows.method, rows.backbone, rows[column], strict=True))
 
 
