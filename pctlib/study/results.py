@@ -14,8 +14,10 @@ from pctlib.reporting.index import Figure, Highlight, IndexPage, Section
 from pctlib.reporting.records import fill, read_history
 from pctlib.reporting.run_card import RunCard, load_run_card
 from pctlib.reporting.tables import Table, beside, mean_interval, published
+from pctlib.study.cost import cost
 from pctlib.study.data import load_splits
-from pctlib.study.layout import StudyLayout
+from pctlib.study.layout import STEPS, StudyLayout
+from pctlib.study.methods import FLOOR, MAIN_METHODS, trained_methods
 from pctlib.study.pictures import gallery_rows, person_pictures
 from pctlib.study.predictions import (
     Predictions,
@@ -28,14 +30,8 @@ from pctlib.study.predictions import (
 )
 from pctlib.visualization import curves, galleries
 
-# method -> folder of its predictions below the folder of the run, by step
-METHODS = {
-    "Heatmap": ("heatmap", "."),
-    "Heatmap control": ("classifier", "control"),
-    "PCT": ("classifier", "."),
-}
-FLOOR = "Mean pose"
 _TOLERANCE = 0.1
+_COSTS = ("parameters (M)", "GFLOPs", "images/s")
 
 ABSTRACT = """
 **Question.** How should a human pose be represented so that a network still gets it right when part of the
@@ -72,6 +68,8 @@ class StudyResults:
         metrics: method -> metrics of each seed.
         predictions: method -> predictions of the first seed.
         tokenizer: reconstruction metrics of each seed.
+        parts: step -> what its page found, of every ablation, comparison and protocol that ran.
+        costs: method -> parameters, GFLOPs and speed, measured while reading.
         run_card: facts of all runs together.
     """
 
@@ -81,6 +79,8 @@ class StudyResults:
     metrics: dict[str, list[dict[str, float]]]
     predictions: dict[str, Predictions]
     tokenizer: list[dict[str, Any]]
+    parts: dict[str, dict[str, Any]]
+    costs: dict[str, dict[str, float]]
     run_card: RunCard
 
     @classmethod
@@ -93,12 +93,13 @@ class StudyResults:
         """
         splits = load_splits(layout.dataset, layout.profile, root=layout.root, progress=False)
         people = _measured_people(splits.val, root / layout.run_dir("heatmap", layout.profile.seeds[0]))
+        study_dir = root / "reports" / layout.name
         floor = mean_pose_predictions(splits.train, people, layout.profile.crop)
         metrics = {FLOOR: [judge(people, floor)]}
         first = {FLOOR: floor}
-        for method, (step, below) in METHODS.items():
+        for method, (folder, _) in MAIN_METHODS.items():
             runs = [
-                load_predictions(root / layout.run_dir(step, seed) / below / "predictions.npz", people)
+                load_predictions(study_dir / folder.format(seed=seed) / "predictions.npz", people)
                 for seed in layout.profile.seeds
             ]
             metrics[method] = [judge(people, run) for run in runs]
@@ -107,18 +108,28 @@ class StudyResults:
             read_json(root / layout.run_dir("tokenizer", seed) / "metrics.json")
             for seed in layout.profile.seeds
         ]
+        parts = {
+            step: read_json(root / layout.run_dir(step) / "metrics.json")
+            for step, seed in layout.runs()
+            if seed is None and step != "data"
+        }
         card = _joined_card(layout, root)
-        return cls(layout, root, people, metrics, first, tokenizer, card)
+        costs = _costs(layout, study_dir)
+        return cls(layout, root, people, metrics, first, tokenizer, parts, costs, card)
 
     def table(self) -> Table:
         """Return the main table: measured metrics by method, means with intervals over the seeds."""
-        frame = pd.DataFrame([_mean_row(method, runs) for method, runs in self.metrics.items()])
-        best = {c: "min" if c.startswith("error") else "max" for c in frame.columns[1:]}
+        frame = pd.DataFrame(
+            [_mean_row(method, runs) | self.costs.get(method, {}) for method, runs in self.metrics.items()]
+        )
+        measured = [column for column in frame.columns[1:] if column not in _COSTS]
+        best = {c: "min" if c.startswith("error") else "max" for c in measured}
         many = len(self.layout.profile.seeds) > 1
         spread = "mean and 95 % interval over the seeds " if many else "seed "
         seeds = ", ".join(str(seed) for seed in self.layout.profile.seeds)
         caption = (
-            f"**Main table.** Measured on {len(self.people)} validation people, {spread}{seeds}; flip test."
+            f"**Main table.** Measured on {len(self.people)} validation people, {spread}{seeds}; flip test. "
+            f"Speed: {self.run_card.device}, {self.run_card.threads} threads, without flip test."
         )
         return Table(frame, caption, name="results", best=best)
 
@@ -142,11 +153,12 @@ class StudyResults:
     def published_table(self) -> Table:
         """Return AP of the papers beside AP of this study."""
         paper = published("coco_body_pct_table1")
-        paper = paper[paper.method.isin(["SimpleBaseline", "PCT"])]
         paper = pd.DataFrame(
             {
                 "method": [f"{r.method}, {r.backbone}, {r.input_size}" for r in paper.itertuples()],
                 "COCO val AP": paper.val_ap.to_numpy(),
+                "GFLOPs": paper.gflops.to_numpy(),
+                "images/s, their GPU": paper.fps.to_numpy(),
             }
         )
         crop, backbone = self.layout.profile.crop, self.layout.profile.heatmap.backbone
@@ -155,8 +167,9 @@ class StudyResults:
                 {
                     "method": f"{method}, {backbone}, {crop.input_height}x{crop.input_width}",
                     f"{self.source} AP": 100 * values,
+                    **self.costs.get(method, {}),
                 }
-                for method in METHODS
+                for method in MAIN_METHODS
                 if np.isfinite(values := np.mean([m.get("AP", np.nan) for m in self.metrics[method]]))
             ]
         )
@@ -195,7 +208,21 @@ class StudyResults:
             "floor_hidden": floor[1],
             "limits": self._limits(),
             "methods": self.metrics,
+            "costs": self.costs,
+            "findings": self.findings(),
         }
+
+    def findings(self) -> dict[str, str]:
+        """Return step -> what its page found, in words, in the order of the pages."""
+        return {step: found["finding"] for step, found in self.parts.items() if found.get("finding")}
+
+    def findings_text(self) -> str:
+        """Return the findings as a markdown list, each with a link to its page."""
+        lines = [
+            f"- **[{STEPS[step][1]}]({STEPS[step][0]}.html).** {words}"
+            for step, words in self.findings().items()
+        ]
+        return "\n".join(lines) or "Only the main comparison ran in this profile."
 
     def index_page(self) -> IndexPage:
         """Return the content of the report's index."""
@@ -216,6 +243,7 @@ class StudyResults:
                 ),
             ),
             sections=(
+                Section("Findings", (self.findings_text(),)),
                 self._results_section(),
                 self._people_section(),
                 self._learning_section(),
@@ -322,6 +350,16 @@ class StudyResults:
             f"This is the {profile.name} profile ({profile.description.rstrip('.')}), with {runs}. {where}; "
             "the numbers compare methods with each other and are not benchmark scores."
         )
+
+
+def _costs(layout: StudyLayout, study_dir: Path) -> dict[str, dict[str, float]]:
+    """Return what the estimators of the first seed cost, measured now."""
+    seed, profile = layout.profile.seeds[0], layout.profile
+    loaders = trained_methods(study_dir, [seed], compared=False)
+    return {
+        method: cost(of_seed[seed](), profile.crop.input_size, device=profile.torch_device)
+        for method, of_seed in loaders.items()
+    }
 
 
 def _mean_row(method: str, runs: list[dict[str, float]]) -> dict[str, Any]:
