@@ -3,7 +3,7 @@
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 # Linux: the high-water mark that starts anew with the process; ru_maxrss is inherited from the parent there.
@@ -51,6 +51,20 @@ def cpu_seconds(work: Callable[[], object], *, repeats: int = 3) -> float:
         start = time.process_time()
         work()
         best = min(best, time.process_time() - start)
+    return best
+
+
+def turns(works: Mapping[str, Callable[[], object]], *, repeats: int) -> dict[str, float]:
+    """Return the least process CPU time of each work over some rounds in which all take their turn.
+
+    Each runs once before that: compilation and first allocations are not counted.
+    """
+    for work in works.values():
+        work()
+    best = dict.fromkeys(works, float("inf"))
+    for _ in range(repeats):
+        for name, work in works.items():
+            best[name] = min(best[name], cpu_seconds(work, repeats=1))
     return best
 
 

@@ -5,12 +5,19 @@ from dataclasses import asdict
 import torch
 from tqdm.auto import tqdm
 
-from benchmarks import bench_codebook, bench_inputs, bench_metrics, bench_people, bench_reading
+from benchmarks import (
+    bench_codebook,
+    bench_estimators,
+    bench_inputs,
+    bench_metrics,
+    bench_people,
+    bench_reading,
+)
 from benchmarks.common import Row
 from pctlib.io import write_json
 from pctlib.project import project_root
 
-MODULES = (bench_codebook, bench_inputs, bench_people, bench_metrics, bench_reading)
+MODULES = (bench_codebook, bench_inputs, bench_people, bench_metrics, bench_reading, bench_estimators)
 
 
 def main() -> None:
