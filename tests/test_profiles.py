@@ -2,6 +2,7 @@
 
 import pytest
 
+from pctlib.models.vit import SIZES
 from pctlib.profiles import load_profile, profile_names
 
 
@@ -55,3 +56,34 @@ def test_own_file(tmp_path):
     (tmp_path / "mine.yml").write_text("name: [unclosed")
     with pytest.raises(ValueError, match=r"mine\.yml: not valid YAML"):
         load_profile(tmp_path / "mine.yml")
+
+
+def test_vitpose_in_the_paper_profile_is_as_released():
+    """The released configuration of ViTPose-B, and the size that is built for it."""
+    section = load_profile("paper").masked
+    size, training = section.vitpose, section.vitpose.training
+    published = SIZES["b"]
+    assert (size.dim, size.depth, size.heads) == (published.channels, published.depth, published.num_heads)
+    assert (size.drop_path, training.layer_decay) == (published.drop_path, published.layer_decay)
+    assert section.input_size == (256, 192)
+    assert (training.epochs, training.decay_epochs, training.warmup_steps) == (210, (170, 200), 500)
+    assert (training.batch_size, training.learning_rate, training.weight_decay) == (8 * 64, 5e-4, 0.1)
+    assert (training.betas, training.max_grad_norm) == ((0.9, 0.999), 1.0)
+    changes = size.augmentation
+    assert (changes.flip, changes.half_body, changes.rotation_probability, changes.scale) == (
+        0.5,
+        0.3,
+        0.6,
+        0.5,
+    )
+    assert load_profile("paper").flexibility.training == training
+
+
+def test_masked_autoencoding_in_the_paper_profile_is_as_published():
+    """He et al. 2022, arXiv:2111.06377, appendix A.1; the batch of 4096 at 1.5e-4 for each 256."""
+    section = load_profile("paper").masked.pretraining
+    assert (section.mask_ratio, section.normalise) == (0.75, True)
+    assert (section.decoder_dim, section.decoder_depth, section.decoder_heads) == (512, 8, 16)
+    training = section.training
+    assert (training.epochs, training.batch_size, training.betas) == (1600, 4096, (0.9, 0.95))
+    assert training.learning_rate == pytest.approx(1.5e-4 * 4096 / 256)

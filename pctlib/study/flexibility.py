@@ -106,6 +106,7 @@ class FlexibilityStudy:
     pretrained_dir: str | Path
     progress: bool = True
     _crops: dict[Size, tuple[Crops, Crops]] = field(default_factory=dict, repr=False)
+    _pretrained: dict[int, ViT] = field(default_factory=dict, repr=False)
 
     @property
     def section(self) -> FlexibilityProfile:
@@ -135,6 +136,13 @@ class FlexibilityStudy:
             )
         return self._crops[input_size]
 
+    def pretrained(self, seed: int) -> ViT:
+        """Return the pretrained transformer of a seed, on the CPU."""
+        if seed not in self._pretrained:
+            folder = Path(self.pretrained_dir) / f"seed{seed}" / PRETRAINING
+            self._pretrained[seed] = self.masked.pretrain(seed, folder).encoder.cpu()
+        return self._pretrained[seed]
+
     def build(self, variant: str, *, seed: int, pretrained: ViT | None = None) -> PoseEstimator:
         """Return the untrained ViTPose of a variant.
 
@@ -159,9 +167,8 @@ class FlexibilityStudy:
 
     def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, Any]:
         """Train one of `choices` from the pretraining of its seed, and return its metrics and cost."""
-        pretraining = Path(self.pretrained_dir) / f"seed{seed}" / PRETRAINING
-        pretrained = self.masked.pretrain(seed, pretraining).encoder.cpu()
-        model, choice = self.build(variant, seed=seed, pretrained=pretrained), self.choices[variant]
+        choice = self.choices[variant]
+        model = self.build(variant, seed=seed, pretrained=self.pretrained(seed))
         costs = {
             "multiply-adds (M)": count_flops(model, choice.input_size).total / 1e6,
             "trained (M)": sum(p.numel() for p in model.parameters() if p.requires_grad) / 1e6,
