@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pctlib.reporting.records import read_history
-from pctlib.reporting.tables import Interval
+from pctlib.reporting.tables import Interval, published
 from pctlib.study.findings import change_in_words, failures, interval_note
 from pctlib.study.joint import ALONE, EXPERTS, JOINT, VARIANTS, JointStudy
 from pctlib.study.predictions import judge, mean_pose_predictions
@@ -42,15 +42,36 @@ def _floor(study: JointStudy) -> list[float]:
 
 
 def joint_bars(table: pd.DataFrame, study: JointStudy) -> pd.DataFrame:
-    """Return the accuracies of `joint_table`, one row a bar: `data set`, `variant`, `PCK`, `low`, `high`."""
+    """Return how far each variant lies above the mean pose, in points, one row a bar.
+
+    Args:
+        table: of `joint_table`.
+        study: that trained the variants.
+
+    Returns:
+        `data set`, `variant`, `points`, `low` and `high`, the ends of the interval over the seeds.
+    """
     rows = []
     for name in study.names:
-        for variant, value in zip(table["variant"], table[f"{name}: PCK@0.2 (%)"], strict=True):
-            mean = float(value)
+        values = table.set_index("variant")[f"{name}: PCK@0.2 (%)"]
+        for variant, value in values.drop(FLOOR).items():
+            above = float(value) - float(values[FLOOR])
             spread = (value.half_width or 0.0) if isinstance(value, Interval) else 0.0
-            row = {"data set": name, "variant": variant, "PCK": mean}
-            rows.append(row | {"low": mean - spread, "high": mean + spread})
+            row = {"data set": name, "variant": variant, "points": above}
+            rows.append(row | {"low": above - spread, "high": above + spread})
     return pd.DataFrame(rows)
+
+
+def published_joint() -> pd.DataFrame:
+    """Return what the paper reports of joint training: AP on COCO by size, alone and with other data sets."""
+    told = published("coco_val_vitpose").set_index("method")["ap"]
+    rows = []
+    for size in ("B", "L", "H"):
+        alone, joint = told[f"ViTPose-{size}"], told[f"ViTPose-{size} (multi-dataset)"]
+        rows.append((f"ViTPose-{size}", alone, joint, joint - alone))
+    columns = ["COCO alone", "several data sets", "difference"]
+    groups = [("", "model"), *(("published", f"{column}, AP on COCO") for column in columns)]
+    return pd.DataFrame(rows, columns=pd.MultiIndex.from_tuples(groups))
 
 
 def joint_histories(runs: str | Path, study: JointStudy) -> dict[str, pd.DataFrame]:

@@ -5,6 +5,7 @@ import torch
 
 from pctlib.models.token_vit import TokenViT, of_width
 from pctlib.models.vit import ViT, ViTSize
+from pctlib.optimization import parameter_groups
 
 SIZE = ViTSize(24, 2, 4)
 INPUT = (64, 48)  # 4 x 3 cells
@@ -73,6 +74,17 @@ def test_bad_input_is_named():
         TokenViT(ViT(ViTSize(24, 1, 4, part_features=8), INPUT, num_experts=2), torch.zeros(24))
     with pytest.raises(ValueError, match="multiples of 16"):
         backbone()(torch.zeros(1, 3, 40, 48))
+
+
+def test_layer_decay_is_that_of_the_transformer_without_token():
+    model = torch.nn.Module()
+    model.backbone = backbone()
+    groups = parameter_groups(model, learning_rate=1.0, weight_decay=0.1, layer_decay=0.5)
+    rates = {id(p): group["lr"] for group in groups for p in group["params"]}
+    vit = model.backbone.vit
+    layers = {vit.pos_embed: 0, vit.blocks[0].norm1.weight: 1, vit.blocks[1].mlp.fc1.weight: 2}
+    layers |= {vit.patch_embed.proj.weight: 0, vit.last_norm.bias: 3}
+    assert [rates[id(p)] for p in layers] == [0.5 ** (3 - layer) for layer in layers.values()]
 
 
 @pytest.mark.parametrize(("width", "channels"), [(20, 7), (7, 20)])
