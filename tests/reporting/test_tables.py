@@ -127,13 +127,15 @@ def test_format_number(value, digits, text):
 def test_every_published_table_is_read_and_named_in_its_readme():
     readme = (PUBLISHED / "README.md").read_text(encoding="utf-8")
     names = [path.stem for path in PUBLISHED.glob("*.csv")]
-    assert len(names) == 10
+    assert len(names) == 11
     for name in names:
         assert len(published(name)) > 1
         assert f"{name}.csv" in readme
     table = published("coco_body_pct_table1")
     row = table[(table.method == "PCT") & (table.backbone == "Swin-Base")].iloc[0]
     assert (row.val_ap, row.test_dev_ap, row.gflops) == (77.7, 76.5, 15.2)
+    decoders = published("coco_val_vitpose_decoders").pivot(index="method", columns="decoder", values="ap")
+    assert (decoders["classic"] - decoders["simple"]).between(0, 0.4).all()
     assert published("osx_ehf")["mpvpe_face_mm"].isna().sum() == 1  # not reported
 
 
@@ -144,4 +146,5 @@ def test_published_names_what_exists():
 
 def test_published_tables_equal_the_transcription(shared):
     for path in (shared / "published").iterdir():
-        assert (PUBLISHED / path.name).read_bytes() == path.read_bytes()
+        ours, theirs = (PUBLISHED / path.name).read_bytes(), path.read_bytes()
+        assert ours == theirs or (path.name == "README.md" and ours.startswith(theirs))  # names more tables
