@@ -53,6 +53,7 @@ def test_every_figure_has_a_caption(path):
             (
                 "curves.",
                 "galleries.",
+                "grid_figures.",
                 "masking.",
                 "occlusion.",
                 "poses.",

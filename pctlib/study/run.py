@@ -1,6 +1,7 @@
 """Running the study: check what was asked for, then let Snakemake do what is not up to date."""
 
 import fcntl
+import itertools
 import os
 import subprocess
 import sys
@@ -66,27 +67,37 @@ def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list
     # Our own lock below ends with the process, so a killed run needs no unlocking by hand.
     command += ["--cores", str(cores), "--nolock", "--rerun-incomplete", "--keep-going"]
     command += ["--config", *config]
-    if failed := failed_runs(root / "reports" / layout.name):
+    if failed := failed_runs(root, layout):
         # Snakemake does not look behind a page that is newer than what it was made of.
-        command += ["--forcerun", *(str(path.relative_to(root)) for path in failed)]
+        command += ["--forcerun", *failed]
     return [*command, "--dry-run"] if dry_run else [*command, "--quiet", "all"]  # each step speaks for itself
 
 
-def failed_runs(folder: Path) -> list[Path]:
-    """Return the `metrics.json` to make again: of points of the grid, and of families in which a run failed.
+def failed_runs(root: Path, layout: StudyLayout) -> list[str]:
+    """Return the `metrics.json` to make again, relative to the folder of the study.
+
+    They are those of points of the grid that failed, and of pages, and of their seeds' jobs, below which a
+    variant failed. What another profile of the same name left behind does not count.
 
     Args:
-        folder: of the report.
+        root: folder of the study.
+        layout: says which points, pages and seeds there are.
     """
-    found = set()
-    for path in sorted(folder.glob("grid/V*/metrics.json")):
-        if "failed" in read_json(path):
-            found.add(path)
-    for path in sorted(folder.glob("*/seed*/*/metrics.json")):
-        if "failed" in read_json(path):
-            page, seed = path.parents[2] / "metrics.json", path.parents[1] / "metrics.json"
-            found |= {file for file in (page, seed) if file.is_file()}
-    return sorted(found)
+    found = []
+    for point in layout.grid_points():
+        if _failed(root / (path := layout.file("grid", f"{point}/metrics.json"))):
+            found.append(path)
+    pages = [*layout.families, *(["grid"] if layout.profile.grid else [])]
+    for page, seed in itertools.product(pages, layout.profile.seeds):
+        # "seed0/variant" or, where a page trains several kinds of things, "kind/seed0/variant"
+        runs = (root / layout.run_dir(page)).glob(f"**/seed{seed}/*/metrics.json")
+        if any(_failed(path) for path in runs):
+            found += [layout.file(page, "metrics.json"), layout.file(page, f"seed{seed}/metrics.json")]
+    return [path for path in dict.fromkeys(found) if (root / path).is_file()]
+
+
+def _failed(path: Path) -> bool:
+    return path.is_file() and "failed" in read_json(path)
 
 
 @contextmanager

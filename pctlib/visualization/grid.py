@@ -1,13 +1,16 @@
 """The grid of codebook sizes and numbers of tokens: heat maps and curves."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import matplotlib as mpl
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from pctlib.visualization.style import INK, STYLE, new_figure
+from pctlib.visualization.style import INK, STYLE, colors, new_figure
+
+_NAMES = {"V": "entries V", "M": "tokens M"}
 
 
 @mpl.rc_context(STYLE)
@@ -19,7 +22,7 @@ def grid_maps(panels: Mapping[str, pd.DataFrame], *, low_is_good: Mapping[str, b
         low_is_good: title -> whether less is better.
     """
     rows, columns = next(iter(panels.values())).shape
-    size = (1.25 + 0.42 * rows, len(panels) * (1.3 + 0.62 * columns))
+    size = (1.25 + 0.42 * rows, max(4.5, len(panels) * (1.3 + 0.62 * columns)))
     figure, axes = new_figure(1, len(panels), size=size)
     for place, (title, means) in zip(axes, panels.items(), strict=True):
         values = means.to_numpy(float)
@@ -39,40 +42,56 @@ def grid_maps(panels: Mapping[str, pd.DataFrame], *, low_is_good: Mapping[str, b
 
 def _dark(values: np.ndarray, *, low_is_good: bool) -> np.ndarray:
     """Return where the cell is so dark that its number must be white."""
-    low, high = np.nanmin(values), np.nanmax(values)
+    known = values[np.isfinite(values)]
+    low, high = (known.min(), known.max()) if len(known) else (0.0, 1.0)
     depth = (values - low) / max(high - low, 1e-12)
     return (1 - depth if low_is_good else depth) > 0.55
 
 
 @mpl.rc_context(STYLE)
-def grid_curves(points: pd.DataFrame, metrics: Mapping[str, str], *, along: str, series: str) -> Figure:
-    """Show metrics of a grid against one of its axes, a line for each value of the other; points are runs.
+def sweep_curves(frame: pd.DataFrame, *, along: str, series: str) -> Figure:
+    """Show metrics of a sweep against one of its axes, a line a series; bands are 95 % intervals.
 
     Args:
-        points: one row a run with the columns "V", "M" and the metrics.
-        metrics: column -> title.
-        along: "V" or "M", the horizontal axis.
-        series: the other.
+        frame: one row a point; the columns `along`, `series`, metric (a panel each), value, low and high.
+        along: column of the horizontal axis, positive numbers.
+        series: column of the lines, at most six names or any count of numbers.
+
+    Raises:
+        ValueError: if a column is missing.
     """
-    names = {"V": "entries V", "M": "tokens M"}
-    columns = min(3, len(metrics))
-    rows = -(-len(metrics) // columns)
+    needed = [along, series, "metric", "value", "low", "high"]
+    if missing := [column for column in needed if column not in frame]:
+        raise ValueError(f"frame: no column {missing}; there are {list(frame.columns)}")
+    panels = list(dict.fromkeys(frame["metric"])) or ["no point finished"]
+    columns = min(3, len(panels))
+    rows = -(-len(panels) // columns)
     figure, axes = new_figure(rows, columns, size=(2.6 * rows + 0.3, max(4.5, 2.9 * columns)))
-    for place in axes[len(metrics) :]:
+    for place in axes[len(panels) :]:
         place.set_axis_off()
-    values = sorted(points[series].unique())
-    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(values)))
-    for place, (metric, title) in zip(axes, metrics.items(), strict=False):
-        for value, color in zip(values, shades, strict=True):
-            runs = points[points[series] == value].dropna(subset=[metric]).groupby(along)[metric]
-            means = runs.mean()
-            place.plot(means.index, means, marker="o", markersize=4, color=color, label=f"{series} = {value}")
-            if (runs.size() > 1).any():
-                place.fill_between(means.index, runs.min(), runs.max(), color=color, alpha=0.15, linewidth=0)
-        place.set(title=title, xlabel=names[along], xscale="log")
-        ticks = sorted(points[along].unique())
-        place.set_xticks(ticks, [str(t) for t in ticks])
-        place.minorticks_off()
+    shades = _shades(list(dict.fromkeys(frame[series])), series)
+    for place, title in zip(axes, panels, strict=False):
+        place.set(title=title, xlabel=_NAMES.get(along, along), xscale="log")
+        for value, (label, color) in shades.items():
+            line = frame[(frame["metric"] == title) & (frame[series] == value)].sort_values(along)
+            place.plot(line[along], line["value"], marker="o", markersize=4, color=color, label=label)
+            place.fill_between(line[along], line["low"], line["high"], color=color, alpha=0.15, linewidth=0)
+        _name_ticks(place, sorted(frame[along].unique()))
     handles, labels = axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower left", ncols=min(5, len(labels)))
+    figure.legend(handles, labels, loc="outside lower left", ncols=min(5, max(1, len(labels))))
     return figure
+
+
+def _shades(values: Sequence, series: str) -> dict:
+    """Return value -> label and colour: shades of one scale for numbers, colours of the palette for names."""
+    if all(isinstance(value, str) for value in values):
+        return {value: (value, color) for value, color in colors(values).items()}
+    values = sorted(values)
+    shades = mpl.colormaps["viridis"](np.linspace(0.0, 0.85, len(values)))
+    return {value: (f"{series} = {value}", color) for value, color in zip(values, shades, strict=True)}
+
+
+def _name_ticks(place: Axes, ticks: Sequence[float]) -> None:
+    """Write the values of a sweep under a logarithmic axis, and no others."""
+    place.set_xticks(ticks, [str(tick) for tick in ticks])
+    place.minorticks_off()

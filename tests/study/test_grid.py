@@ -1,81 +1,96 @@
-"""The grid's tables and words: right means, failed points kept, saturation where it is."""
+"""The grid's points and classifiers: what is read, and what of a failed point stays out."""
 
 import json
 
-import numpy as np
-import pandas as pd
 import pytest
+import torch
+from study_people import make_people
 
+from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.profiles import load_profile
+from pctlib.reporting.run_card import RunCard
 from pctlib.study import grid
-from pctlib.study.run import failed_runs
+from pctlib.study.data import Splits
+from pctlib.study.heatmap import train_heatmap
+from pctlib.study.tokenizer import build_tokenizer, save_tokenizer
 
 
-def points_of(errors, seeds=3, noise=0.01):
-    """Return points whose error is errors[V][M] plus a little that differs by seed."""
-    rows = [
-        {"V": v, "M": m, "seed": s, "bits": m * np.log2(v), "error px": e + noise * (s - 1), "AP": 0.9}
-        for v, row in errors.items()
-        for m, e in row.items()
-        for s in range(seeds)
+def write_point(runs_dir, entries, metrics, *, tokens=4, started="2024-05-01T12:00:00+00:00", seconds=3.0):
+    """Write what notebook 01 leaves behind: metrics, and a run card of two steps."""
+    folder = runs_dir / grid.point_folder(entries, tokens, 0)
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    times = {"training": seconds - 1, "comparison": 1.0}
+    RunCard("smoke", 0, "procedural", started=started, wall_times=times).save(folder / "run_card.json")
+    return folder
+
+
+def test_points_are_read_with_their_bits_and_times(tmp_path):
+    write_point(tmp_path, 8, {"error px": 2.0, "AP": None, "starts": {}})
+    write_point(tmp_path, 16, {"error px": 1.0}, started="2024-05-01T14:01:00+02:00", seconds=5.0)
+    points = grid.read_points(load_profile("smoke"), tmp_path, [0])
+    assert points[["V", "M", "seed", "bits", "error px"]].to_numpy().tolist() == [
+        [8, 4, 0, 12, 2.0],
+        [16, 4, 0, 16, 1.0],
     ]
-    return pd.DataFrame(rows)
+    assert points[grid.WALL].tolist() == [3.0, 5.0]
+    assert points[grid.STARTED].diff().iloc[1] == 60
+    assert "starts" not in points
 
 
-ERRORS = {8: {2: 9.0, 4: 5.0, 8: 5.0}, 16: {2: 7.0, 4: 3.0, 8: 3.0}, 32: {2: 5.0, 4: 1.0, 8: 1.0}}
+def test_a_failed_point_has_nothing_but_its_reason(tmp_path):
+    """Also if an earlier run of the same point left its card."""
+    write_point(tmp_path, 8, {"failed": "no memory"})
+    write_point(tmp_path, 16, {"error px": 1.0})
+    first, second = grid.read_points(load_profile("smoke"), tmp_path, [0]).to_dict("records")
+    assert first["failed"] == "no memory"
+    assert first[grid.WALL] != first[grid.WALL]  # NaN
+    assert second["failed"] != second["failed"]
 
 
-def test_the_table_has_a_row_a_point_with_its_interval():
-    table = grid.grid_table(points_of(ERRORS))
-    assert table["point"].tolist()[:2] == ["V 8, M 2", "V 8, M 4"]
-    assert table["bits per pose"].tolist()[:3] == [6, 12, 24]
-    first = table["error (px)"].iloc[0]
-    assert first.mean == pytest.approx(9.0)
-    assert first.half_width == pytest.approx(4.302653 * 0.01 / 3**0.5, rel=1e-5)
-    assert np.isnan(table["perplexity"].iloc[0])
+def test_a_point_that_was_not_run_is_named(tmp_path):
+    with pytest.raises(FileNotFoundError, match="V8-M4-seed0"):
+        grid.read_points(load_profile("smoke"), tmp_path, [0])
 
 
-def test_saturation_is_where_more_stops_to_help():
-    points = points_of(ERRORS)
-    assert grid.saturation(points, "M", "V") == 4
-    assert grid.saturation(points, "V", "M") == 32
-    flat = points_of({8: {2: 3.0, 4: 3.0}, 16: {2: 3.0, 4: 3.0}})
-    assert grid.saturation(flat, "M", "V") is None
-    one_seed = points_of({8: {2: 3.0, 4: 2.99}}, seeds=1)
-    assert grid.saturation(one_seed, "M", "V") is None  # less than 2 %
-
-
-def test_the_finding_takes_its_numbers_from_the_points():
-    words = grid.grid_finding(points_of(ERRORS))
-    assert "1.00 px, is that of V = 32, M = 4" in words
-    assert "From 2 to 8 tokens the error goes from 7.00 to 3.00 px" in words
-    assert "ends at 4" in words
-    assert "3 seeds" in words
-    assert "without intervals" in grid.grid_finding(points_of(ERRORS, seeds=1))
-
-
-def test_a_failed_point_keeps_its_row_and_is_found_again(tmp_path):
+@pytest.fixture(scope="module")
+def row(tmp_path_factory):
+    """Return the row's classifiers over tokenizers of V = 8 (untrained) and V = 16 (failed)."""
+    folder = tmp_path_factory.mktemp("row")
     profile = load_profile("smoke")
-    report = tmp_path / "smoke"
-    for entries, contents in ((8, {"error px": 2.0, "starts": {}}), (16, {"failed": "out of luck"})):
-        folder = report / "grid" / grid.point_folder(entries, 4, 0)
-        folder.mkdir(parents=True)
-        (folder / "metrics.json").write_text(json.dumps(contents))
-    points = grid.read_points(profile, report / "grid", [0])
-    table = grid.grid_table(points)
-    assert table["failed runs"].tolist() == [0, 1]
-    assert float(table["error (px)"].iloc[0]) == 2.0
-    assert np.isnan(table["error (px)"].iloc[1])
-    assert "1 of 2 runs failed" in grid.grid_finding(points)
-    assert failed_runs(report) == [report / "grid" / "V16-M4-seed0" / "metrics.json"]
+    splits = Splits(make_people(folder / "t", 20, seed=1), make_people(folder / "v", 6, seed=2), "drawn")
+    train_heatmap(profile, splits, seed=0, out_dir=folder / "heatmap-seed0", progress=False)
+    small = load_profile("smoke", tokenizer__codebook_size=8)
+    torch.manual_seed(0)
+    model: PoseTokenizer = build_tokenizer(small, num_keypoints=17)
+    save_tokenizer(model, small, write_point(folder / "grid", 8, {"error px": 2.0}))
+    save_tokenizer(model, small, write_point(folder / "grid", 16, {"failed": "no memory"}))
+    return grid.RowClassifiers(
+        profile, splits, study_dir=folder, runs_dir=folder / "grid", progress=False
+    ), folder
 
 
-def test_a_family_with_a_failed_run_is_made_again(tmp_path):
-    run = tmp_path / "choices" / "seed0" / "M1"
-    run.mkdir(parents=True)
-    (run / "metrics.json").write_text('{"failed": "no"}')
-    (tmp_path / "choices" / "metrics.json").write_text("{}")
-    assert failed_runs(tmp_path) == [tmp_path / "choices" / "metrics.json"]
+def test_a_classifier_of_the_row_is_measured(row, tmp_path):
+    classifiers, _ = row
+    assert classifiers.variants == ["V8", "V16"]
+    metrics = classifiers("V8", 0, tmp_path)
+    assert (metrics["V"], metrics["M"]) == (8, 4)
+    assert 0 <= metrics["PCK@0.2 seen"] <= 1
+    assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 1  # classifier_epochs
+
+
+def test_the_features_of_a_seed_are_computed_once(row, tmp_path, monkeypatch):
+    classifiers, _ = row
+    first = classifiers._frozen(0)
+    monkeypatch.setattr(grid, "freeze_backbone", None)
+    assert classifiers._frozen(0)[0] is first[0]
+    assert first[1].num_people == 6  # mirrored, for the flip test
+
+
+def test_a_failed_tokenizer_has_no_classifier_even_if_weights_lie_there(row, tmp_path):
+    classifiers, _ = row
+    with pytest.raises(ValueError, match="no tokenizer to classify the tokens of: no memory"):
+        classifiers("V16", 0, tmp_path)
 
 
 def test_the_row_of_classifiers_lies_in_the_grid():
