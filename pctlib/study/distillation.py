@@ -65,10 +65,16 @@ def build_head(
 
 
 def constants_of(section: DistillationProfile) -> DistillationConstants:
-    """Return the constants of the losses that a profile names, with the weights it changes."""
+    """Return the constants of the losses that a profile names, with the weights it changes.
+
+    The release takes the inverse temperature of its logit loss from the student's own loss: 10 for RTMCC, as
+    in `RELEASE`, and 1 for SimCC with linear layers.
+    """
     named = {"release": RELEASE, "paper": PAPER}[section.constants]
-    weights = {"feature_weight": section.feature_weight, "logit_weight": section.logit_weight}
-    return replace(named, **{name: value for name, value in weights.items() if value is not None})
+    changes = {"feature_weight": section.feature_weight, "logit_weight": section.logit_weight}
+    if section.constants == "release" and section.head == "simcc":
+        changes["beta"] = 1.0
+    return replace(named, **{name: value for name, value in changes.items() if value is not None})
 
 
 @dataclass

@@ -104,6 +104,13 @@ def size_table(frame: pd.DataFrame, study: DistillationStudy) -> pd.DataFrame:
     return beside(paper, pd.DataFrame(rows), on="network")
 
 
+def summary_table(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the results of all keypoints in per cent, one row a variant, as other pages show."""
+    part = list(_parts(frame))[-1]
+    columns = {f"NME {part}": "error / box side (%)", f"PCK {part}": "within 5 % of it (%)"}
+    return summarise(frame, columns | {f"AP {part}": "OKS-AP (%)"})
+
+
 def part_bars(frame: pd.DataFrame, variants: Sequence[str] = VARIANTS) -> pd.DataFrame:
     """Return the mean error of each part and variant in per cent of the box side, with 95 % intervals."""
     rows = []

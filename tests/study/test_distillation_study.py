@@ -244,6 +244,7 @@ def test_stage_two_asks_every_batch_where_nothing_is_kept(splits, tmp_path):
 def test_profile_values_reach_the_trainings():
     section = make_profile().distillation
     assert constants_of(section) == RELEASE
+    assert constants_of(make_profile(head="simcc").distillation) == replace(RELEASE, beta=1.0)
     changed = make_profile(constants="paper", logit_weight=0.3).distillation
     assert constants_of(changed) == replace(PAPER, logit_weight=0.3)
     long = {**STUDENT, "training": {**TRAINING, "epochs": 270}}
