@@ -61,9 +61,9 @@ def transfer_finding(frame: pd.DataFrame) -> str:
     teacher = f"In points of PCK@0.2, the teacher against the student alone: {_change(frame, TEACHER, NONE)}."
     if not _better(frame, TEACHER, NONE):
         teacher += " It is no better than the student, so there was nothing to transfer."
-    lessons = {"its heatmaps": OUTPUT, "its token": TOKEN, "both": BOTH}
+    lessons = {"from the heatmaps": OUTPUT, "from the token": TOKEN, "from both": BOTH}
     changes = (f"{lesson} {_change(frame, variant, NONE)}" for lesson, variant in lessons.items())
-    students = f"What they bring the student: {', '.join(changes)}."
+    students = f"What the student gains: {', '.join(changes)}."
     control = f"The token against a random one as long: {_change(frame, TOKEN, RANDOM)}."
     taught = f"The token in the teacher itself: {_change(frame, TAUGHT, TEACHER)}."
     texts = [teacher, students, control, taught, interval_note(frame), failures(frame)]
