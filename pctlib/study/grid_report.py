@@ -191,6 +191,6 @@ def sweep_time(points: pd.DataFrame) -> str:
     span = (finished[STARTED] + finished[WALL]).max() - finished[STARTED].min()
     return (
         f"{len(finished)} points took {format_seconds(work)} of training and measuring together, and "
-        f"{format_seconds(span)} from the start of the first to the end of the last: {work / span:.1f} at a "
-        "time, with what notebooks need to start, and any pause of the sweep, counted as waiting."
+        f"{format_seconds(span)} from the start of the first to the end of the last, which counts the start "
+        "of each notebook and any pause of the sweep, and is shorter where points run side by side."
     )

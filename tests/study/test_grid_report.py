@@ -147,4 +147,3 @@ def test_the_time_of_a_sweep_is_that_of_its_points():
     words = grid_report.sweep_time(points)
     assert "3 points took 40 s" in words
     assert "and 30 s from the start" in words
-    assert "1.3 at a time" in words
