@@ -158,6 +158,34 @@ def choices_finding(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profile
     return " ".join(sentence for sentence in sentences if sentence)
 
 
+def choices_headline(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profile: Profile) -> str:
+    """Return the few differences a reader should know; arguments as in `choices_finding`."""
+    share = f"{100 * profile.choices.evaluation_hidden:g} %"
+    given, hidden = "error px", "error px, some hidden"
+    parts = [
+        _change(
+            tokenizers, given, "no joint hidden", "Without joint hiding the reconstruction error changes by"
+        ),
+        _changed_by(tokenizers, hidden, "no joint hidden", f"with {share} of the joints hidden by"),
+        _changed_by(tokenizers, given, "one token", "one token for the whole pose changes it by"),
+        _changed_by(tokenizers, given, "codebook by gradient", "a codebook learned by gradient by"),
+    ]
+    words = "; ".join(part for part in parts if part)
+    metric, base = "PCK@0.2 seen", f"{BOTH}, soft"
+    losses = [n for n in dict.fromkeys(classifiers["variant"]) if n != base]
+    changes = [f"'{n}' {_difference(classifiers, metric, n, base, 100.0)}" for n in losses]
+    seen = f"Seen joints found, against '{base}', in points: {', '.join(changes)}." if changes else ""
+    return " ".join(part for part in (f"{words} (px)." if words else "", seen, _trust(tokenizers)) if part)
+
+
+def _changed_by(frame: pd.DataFrame, metric: str, variant: str, words: str) -> str:
+    """Return the words with the difference of a variant to the base; empty if one was not measured."""
+    measured = frame[frame[metric].notna()] if metric in frame else frame.iloc[:0]
+    if not {variant, BASE} <= set(measured["variant"]):
+        return ""
+    return f"{words} {_difference(measured, metric, variant, BASE, 1.0)}"
+
+
 def _differences(frame: pd.DataFrame, metric: str, base: str, what: str, *, scale: float = 1.0) -> str:
     """Return the value of the base and how far each other variant is from it."""
     measured = frame[frame[metric].notna()] if metric in frame else frame.iloc[:0]

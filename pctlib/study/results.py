@@ -214,7 +214,8 @@ class StudyResults:
 
     def findings(self) -> dict[str, str]:
         """Return step -> what its page found, in words, in the order of the pages."""
-        return {step: found["finding"] for step, found in self.parts.items() if found.get("finding")}
+        said = {step: found.get("headline", found.get("finding")) for step, found in self.parts.items()}
+        return {step: words for step, words in said.items() if words}
 
     def findings_text(self) -> str:
         """Return the findings as a markdown list, each with a link to its page."""

@@ -201,6 +201,9 @@ def test_the_finding_says_what_differs_and_what_may_be_chance(profile):
     )
     assert "One seed: there is no interval" in alone
     assert "±" not in alone
+    headline = choices_report.choices_headline(frame(rows), classifiers, profile)
+    assert headline.startswith("one token for the whole pose changes it by +2.00 ± 0.00 (px). Seen joints")
+    assert "'both losses, hard' -20.00 ± 0.00." in headline
     without = choices_report.choices_finding(frame(rows[3:]), classifiers, profile)
     assert "not known, as 'as in the profile' was not measured" in without
 
