@@ -7,6 +7,7 @@ from tqdm.auto import tqdm
 
 from benchmarks import (
     bench_codebook,
+    bench_distillation,
     bench_estimators,
     bench_inputs,
     bench_metrics,
@@ -17,7 +18,15 @@ from benchmarks.common import Row
 from pctlib.io import write_json
 from pctlib.project import project_root
 
-MODULES = (bench_codebook, bench_inputs, bench_people, bench_metrics, bench_reading, bench_estimators)
+MODULES = (
+    bench_codebook,
+    bench_inputs,
+    bench_people,
+    bench_metrics,
+    bench_reading,
+    bench_estimators,
+    bench_distillation,
+)
 
 
 def main() -> None:
