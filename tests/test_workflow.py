@@ -38,11 +38,16 @@ def run_study(root, *arguments, check=True, **options):
     return result
 
 
-def planned(root, *arguments):
-    """Return the rules that would run, from the table at the end of a dry run."""
+def planned_jobs(root, *arguments):
+    """Return rule -> number of jobs that would run, from the table at the end of a dry run."""
     output = run_study(root, "--dry-run", *arguments).stdout
     rows = re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE)
-    return {name for name, _ in rows} - {"all", "total"}
+    return {name: int(count) for name, count in rows if name not in ("all", "total")}
+
+
+def planned(root, *arguments):
+    """Return the rules that would run."""
+    return set(planned_jobs(root, *arguments))
 
 
 @pytest.fixture(scope="module")
@@ -98,11 +103,12 @@ def test_nothing_changed_nothing_runs(study):
 
 
 @contextmanager
-def edited(path):
-    """Change a source file for a while; Snakemake looks at contents, not only at times."""
+def edited(path, old="", new=""):
+    """Change a file for a while, by a comment if not told how; Snakemake compares contents, too."""
     text, times = path.read_text(), path.stat()
+    assert old in text
     try:
-        path.write_text(f"{text}\n# edited\n")
+        path.write_text(text.replace(old, new) if old else f"{text}\n# edited\n")
         yield
     finally:
         path.write_text(text)
@@ -121,6 +127,23 @@ def test_an_edited_tokenizer_runs_again_with_what_depends_on_it(study):
         again = planned(study)
     assert {"tokenizer", "grid_point", "grid", "classifier", "anatomy", "results"} <= again
     assert not again & {"data", "heatmap", "masked", "joint"}
+
+
+def test_a_point_more_in_the_profile_is_one_tokenizer_more(study):
+    profile = study / "workflow" / "profiles" / "smoke.yml"
+    with edited(profile, "codebook_sizes: [8, 16]", "codebook_sizes: [8, 16, 32]"):
+        assert planned_jobs(study) == {"grid_point": 1, "grid": 1, "results": 1}
+
+
+def test_a_failed_point_is_run_again_and_the_others_are_kept(study):
+    failed, kept = (study / "reports" / "smoke" / "grid" / f"V{v}-M4-seed0" / "metrics.json" for v in (8, 16))
+    made = kept.stat().st_mtime_ns
+    failed.write_text('{"failed": "no memory"}')
+    assert planned_jobs(study) == {"grid_point": 1, "grid": 1, "results": 1}
+    run_study(study)
+    assert json.loads(failed.read_text())["error px"] > 0
+    assert kept.stat().st_mtime_ns == made
+    assert planned(study) == set()
 
 
 def test_a_killed_run_goes_on_and_keeps_what_was_made(study):

@@ -161,14 +161,17 @@ def _change(change: Interval) -> str:
 
 
 def _failures(points: pd.DataFrame) -> str:
-    """Return which points failed and why; "" if none did."""
-    if FAILED not in points or points[FAILED].isna().all():
-        return ""
-    failed = points[points[FAILED].notna()]
-    names = [
-        f"{point_folder(row.V, row.M, row.seed)} ({getattr(row, FAILED)})" for row in failed.itertuples()
-    ]
-    return f"{len(failed)} of {len(points)} points failed: {'; '.join(names)}."
+    """Return which points failed; "" if none did."""
+    failed = failed_points(points)
+    names = ", ".join(failed["point"])
+    return f"{len(failed)} of {len(points)} points failed: {names}." if names else ""
+
+
+def failed_points(points: pd.DataFrame) -> pd.DataFrame:
+    """Return the folder of each point that failed, and why it did."""
+    failed = points[points[FAILED].notna()] if FAILED in points else points.iloc[:0]
+    names = [point_folder(*point) for point in zip(failed["V"], failed["M"], failed["seed"], strict=True)]
+    return pd.DataFrame({"point": names, "why": list(failed[FAILED]) if names else []})
 
 
 def row_finding(classified: pd.DataFrame) -> str:
@@ -176,10 +179,11 @@ def row_finding(classified: pd.DataFrame) -> str:
     names = list(dict.fromkeys(classified["variant"]))
     if len(names) < 2:
         return ""
-    return "From images, " + " ".join(
+    sentences = [
         difference_in_words(classified, metric, names[-1], names[0], what=f"points of PCK@0.2, {joints}")
         for metric, joints in PCK.items()
-    )
+    ]
+    return f"From images, {' '.join(dict.fromkeys(sentences))}"
 
 
 def sweep_time(points: pd.DataFrame) -> str:
@@ -190,7 +194,7 @@ def sweep_time(points: pd.DataFrame) -> str:
     work = finished[WALL].sum()
     span = (finished[STARTED] + finished[WALL]).max() - finished[STARTED].min()
     return (
-        f"{len(finished)} points took {format_seconds(work)} of training and measuring together, and "
+        f"{len(finished)} of {len(points)} points finished; they took {format_seconds(work)} of training and measuring together, and "
         f"{format_seconds(span)} from the start of the first to the end of the last, which counts the start "
         "of each notebook and any pause of the sweep, and is shorter where points run side by side."
     )

@@ -95,9 +95,11 @@ def test_the_finding_takes_its_numbers_from_the_points():
 
 def test_the_finding_names_what_failed_and_survives_if_all_did():
     words = grid_report.grid_finding(failing(points_of(ERRORS, seeds=1), V=8, M=2))
-    assert words.endswith("1 of 9 points failed: V8-M2-seed0 (no memory).")
+    assert words.endswith("1 of 9 points failed: V8-M2-seed0.")
     nothing = pd.DataFrame([{"V": 8, "M": 2, "seed": 0, BITS: 6.0, "failed": "no memory"}])
-    assert grid_report.grid_finding(nothing) == "1 of 1 points failed: V8-M2-seed0 (no memory)."
+    assert grid_report.grid_finding(nothing) == "1 of 1 points failed: V8-M2-seed0."
+    assert grid_report.failed_points(nothing).to_numpy().tolist() == [["V8-M2-seed0", "no memory"]]
+    assert grid_report.failed_points(points_of(ERRORS)).empty
     assert grid_report.sweep_time(nothing) == "No point finished."
     assert grid_report.grid_table(nothing)["error (px)"].tolist() == ["failed"]
     assert grid_report.grid_means(nothing, ERROR).shape == (1, 1)
@@ -145,5 +147,5 @@ def test_the_time_of_a_sweep_is_that_of_its_points():
     """Two points side by side, then one alone: 10 + 10 + 20 s of work in 30 s."""
     points = pd.DataFrame({STARTED: [0.0, 0.0, 10.0, np.nan], WALL: [10.0, 10.0, 20.0, np.nan]})
     words = grid_report.sweep_time(points)
-    assert "3 points took 40 s" in words
+    assert "3 of 4 points finished; they took 40 s" in words
     assert "and 30 s from the start" in words
