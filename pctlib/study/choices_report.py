@@ -163,7 +163,7 @@ def choices_headline(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profil
     share = f"{100 * profile.choices.evaluation_hidden:g} %"
     given, hidden = "error px", "error px, some hidden"
     parts = [
-        _change(
+        _changed_by(
             tokenizers, given, "no joint hidden", "Without joint hiding the reconstruction error changes by"
         ),
         _changed_by(tokenizers, hidden, "no joint hidden", f"with {share} of the joints hidden by"),
