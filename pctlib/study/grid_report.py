@@ -194,7 +194,8 @@ def sweep_time(points: pd.DataFrame) -> str:
     work = finished[WALL].sum()
     span = (finished[STARTED] + finished[WALL]).max() - finished[STARTED].min()
     return (
-        f"{len(finished)} of {len(points)} points finished; they took {format_seconds(work)} of training and measuring together, and "
+        f"{len(finished)} of {len(points)} points finished; they took {format_seconds(work)} of training and "
+        "measuring together, and "
         f"{format_seconds(span)} from the start of the first to the end of the last, which counts the start "
         "of each notebook and any pause of the sweep, and is shorter where points run side by side."
     )
