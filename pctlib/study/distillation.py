@@ -13,6 +13,7 @@ from pctlib.checkpointing import load_weights
 from pctlib.checkpoints import load_official
 from pctlib.checkpoints.files import read_state
 from pctlib.complexity import count_flops, count_parameters
+from pctlib.data.people import People
 from pctlib.distillation import (
     PAPER,
     RELEASE,
@@ -115,13 +116,18 @@ class DistillationStudy:
     @cached_property
     def train_crops(self) -> Crops:
         """The people to learn from."""
-        people = first_people(self.splits, self.section.train_people).train
-        return crops_of(people, self.profile, self.section.input_size, training=True)
+        return self._crops(first_people(self.splits, self.section.train_people).train, training=True)
 
     @cached_property
     def val_crops(self) -> Crops:
         """The people to measure on."""
-        return crops_of(self.splits.val, self.profile, self.section.input_size, training=False)
+        return self._crops(self.splits.val, training=False)
+
+    def _crops(self, people: People, *, training: bool) -> Crops:
+        """Cut people out as RTMPose does: alike in training and evaluation."""
+        crop = self.profile.crop.model_copy(update={"evaluation_padding": self.profile.crop.padding})
+        profile = self.profile.model_copy(update={"crop": crop})
+        return crops_of(people, profile, self.section.input_size, training=training)
 
     def new_teacher(self, *, seed: int) -> PoseEstimator:
         """Return the teacher before this study trains it: with the weights given, or untrained."""
