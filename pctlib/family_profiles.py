@@ -236,6 +236,7 @@ class DistillationProfile(FamilyProfile):
     teacher_weights: str | None = Field(
         default=None, description="trained weights, official or of this study; None: trained here"
     )
+    ubody: str | None = Field(default=None, description="folder of UBody, to learn from its people too")
     labels: bool = Field(default=True, description="False: stage one learns from the teacher alone")
     constants: Literal["release", "paper"] = "release"
     feature_weight: float | None = Field(default=None, ge=0, description="in place of that of the constants")

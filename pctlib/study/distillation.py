@@ -9,25 +9,17 @@ from typing import Any
 import torch
 from torch import nn
 
-from pctlib.checkpointing import load_weights
-from pctlib.checkpoints import load_official
-from pctlib.checkpoints.files import read_state
 from pctlib.complexity import count_flops, count_parameters
-from pctlib.data.people import People
+from pctlib.data.people import People, concatenate
+from pctlib.data.ubody import read_ubody
 from pctlib.distillation import (
-    PAPER,
-    RELEASE,
-    DistillationConstants,
     HeadDistillation,
     StudentDistillation,
     check_memory,
 )
 from pctlib.family_profiles import DistillationProfile, SimCCModelProfile
 from pctlib.metrics.wholebody import part_ap, part_errors
-from pctlib.models.cspnext import CSPNeXt
 from pctlib.models.estimator import PoseEstimator
-from pctlib.models.representations.rtmcc import RTMCC
-from pctlib.models.representations.simcc import SimCC
 from pctlib.profiles import Profile
 from pctlib.project import resolve
 from pctlib.schedule import mix_seed
@@ -35,6 +27,7 @@ from pctlib.settings import TrainingSettings
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import Crops, crops_of, predict_people
 from pctlib.study.data import Splits, first_people
+from pctlib.study.distillation_models import build_head, build_model, constants_of, read_teacher
 from pctlib.study.distillation_tasks import NewHeadTask, StudentTask
 from pctlib.study.estimators import EstimatorTask
 from pctlib.study.fitting import Fitted, fit_estimator, load_fitted, save_fitted
@@ -46,36 +39,6 @@ STEADY = "first stage, no decay"
 VARIANTS = (TEACHER, NEITHER, FIRST, SECOND, BOTH, STEADY)
 _TAUGHT_BY = {SECOND: NEITHER, BOTH: FIRST}  # whose frozen model stage two starts from
 _TEACHER, _STUDENT, _HEAD = 80, 81, 82  # seeds of weights
-
-
-def build_model(section: DistillationProfile, size: SimCCModelProfile, skeleton: Skeleton) -> PoseEstimator:
-    """Return an untrained RTMPose, or a SimCC on CSPNeXt; weights are drawn by torch's global generator."""
-    backbone = CSPNeXt(size.depth, size.width, stages=section.backbone_stages)
-    return PoseEstimator(backbone, build_head(section, size, backbone, skeleton))
-
-
-def build_head(
-    section: DistillationProfile, size: SimCCModelProfile, backbone: CSPNeXt, skeleton: Skeleton
-) -> SimCC:
-    """Return an untrained head for a backbone."""
-    place = {"input_size": section.input_size, "feature_stride": backbone.strides[-1]}
-    channels, flip = backbone.channels[-1], skeleton.flip_permutation
-    if section.head == "simcc":
-        return SimCC.linear(channels, flip, **place)
-    return RTMCC(channels, flip, **place, hidden_dim=size.hidden_dim, key_dim=size.key_dim)
-
-
-def constants_of(section: DistillationProfile) -> DistillationConstants:
-    """Return the constants of the losses that a profile names, with the weights it changes.
-
-    The release takes the inverse temperature of its logit loss from the student's own loss: 10 for RTMCC, as
-    in `RELEASE`, and 1 for SimCC with linear layers.
-    """
-    named = {"release": RELEASE, "paper": PAPER}[section.constants]
-    changes = {"feature_weight": section.feature_weight, "logit_weight": section.logit_weight}
-    if section.constants == "release" and section.head == "simcc":
-        changes["beta"] = 1.0
-    return replace(named, **{name: value for name, value in changes.items() if value is not None})
 
 
 @dataclass
@@ -90,9 +53,9 @@ class DistillationStudy:
         progress: show progress bars.
 
     Raises:
-        FileNotFoundError: if the profile names weights of a teacher that are not there.
-        ValueError: if those weights are damaged, teacher and student differ in keypoints, bins or feature
-            grid, or a step of stage one does not fit in memory.
+        FileNotFoundError: if the profile names weights of a teacher, or a UBody, that are not there.
+        ValueError: if those are damaged, UBody has other keypoints than the study's people, teacher and
+            student differ in keypoints, bins or feature grid, or a step of stage one does not fit in memory.
     """
 
     profile: Profile
@@ -100,6 +63,9 @@ class DistillationStudy:
     progress: bool = True
 
     def __post_init__(self) -> None:
+        if self.section.ubody:
+            more = read_ubody(resolve(self.section.ubody), skip_invalid=self.profile.skip_broken)
+            self.splits = replace(self.splits, train=concatenate([self.splits.train, more]))
         student, teacher = self.new_student(seed=0), self.new_teacher(seed=0)
         self._pair(student, teacher, decay=True)
 
@@ -274,30 +240,6 @@ class DistillationStudy:
     def _size(self, model: PoseEstimator) -> dict[str, float]:
         gflops = count_flops(model, self.section.input_size).gflops
         return {"parameters (M)": count_parameters(model) / 1e6, "GFLOPs": gflops}
-
-
-def read_teacher(path: str | Path, built: PoseEstimator) -> PoseEstimator:
-    """Return a trained teacher, in eval mode.
-
-    Args:
-        path: an official RTMPose or DWPose, or the `model.safetensors` of a run of this study; relative paths
-            are below the folder of the study.
-        built: untrained; gets the weights if they are of a run of this study. An official model has a size
-            of its own.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, or holds another model; names it.
-    """
-    path = resolve(path)
-    state = read_state(path)
-    if any(name.startswith("representation.") for name in state):
-        load_weights(built, state, path)
-        return built.eval()
-    teacher = load_official(path)
-    if not isinstance(teacher, PoseEstimator) or not isinstance(teacher.representation, SimCC):
-        raise ValueError(f"{path}: expected an RTMPose or a DWPose, got another kind of model")
-    return teacher
 
 
 def _weights_of(model: PoseEstimator) -> str:

@@ -143,19 +143,22 @@ def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
 
 def distillation_finding(frame: pd.DataFrame) -> str:
     """Return in plain words whether there was anything to learn, and what each stage and the decay bring."""
-    metric = f"NME {list(_parts(frame))[-1]}"
+    part = list(_parts(frame))[-1]
+    metric = f"NME {part}"
+    means = 100 * frame.groupby("variant")[metric].mean()
 
     def words(variant: str, base: str) -> str:
-        what = "points of error over the box side, all keypoints; below 0 is better"
-        return difference_in_words(frame, metric, variant, base, what=what)
+        return difference_in_words(frame, metric, variant, base, what="points")
 
-    teacher = f"Teacher: {words(TEACHER, NEITHER)}"
-    means = frame.groupby("variant")[metric].mean()
-    if {TEACHER, NEITHER} <= set(means.dropna().index) and means[TEACHER] >= means[NEITHER]:
-        teacher += " The teacher is no better than the student, so there was nothing to transfer."
+    teacher = f"Mean error of all keypoints ({PARTS[part]}), in per cent of the longer box side"
+    if {TEACHER, NEITHER} <= set(means.dropna().index):
+        teacher += f": teacher {means[TEACHER]:.1f}, student without it {means[NEITHER]:.1f}"
+        if means[TEACHER] >= means[NEITHER]:
+            teacher += "; the teacher is no better than the student, so there was nothing to transfer"
     stages = f"Stage one: {words(FIRST, NEITHER)} Stage two: {words(SECOND, NEITHER)} {words(BOTH, FIRST)}"
     decay = f"Decay of stage one's losses: {words(FIRST, STEADY)}"
-    return " ".join([teacher, stages, decay, failures(frame)]).strip()
+    sentences = [f"{teacher}. Differences below 0 are gains.", stages, decay, failures(frame)]
+    return " ".join(sentences).strip()
 
 
 def _parts(frame: pd.DataFrame) -> dict[str, str]:

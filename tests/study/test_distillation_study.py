@@ -28,10 +28,8 @@ from pctlib.study.distillation import (
     TEACHER,
     VARIANTS,
     DistillationStudy,
-    build_head,
-    build_model,
-    constants_of,
 )
+from pctlib.study.distillation_models import build_head, build_model, constants_of
 from pctlib.study.distillation_tasks import NewHeadTask, StudentTask, teach_views
 from pctlib.study.variants import train_variants
 from pctlib.training import train
@@ -298,6 +296,15 @@ def test_a_missing_teacher_is_named_before_training(splits, tmp_path):
         DistillationStudy(make_profile(teacher_weights=str(tmp_path / "nowhere.pth")), splits)
 
 
+def test_ubody_is_learned_from_where_the_profile_names_it(splits, tmp_path, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="UBody"):
+        DistillationStudy(make_profile(ubody=str(tmp_path)), splits)
+    monkeypatch.setattr("pctlib.study.distillation.read_ubody", lambda root, skip_invalid: splits.val)
+    study = DistillationStudy(make_profile(ubody=str(tmp_path)), splits, progress=False)
+    assert len(study.train_crops) == 12 + 5
+    assert len(study.val_crops) == 5
+
+
 def test_a_stage_whose_start_is_not_trained_is_named(splits, tmp_path):
     study = DistillationStudy(make_profile(), splits, progress=False)
     for variant, needed in ((FIRST, TEACHER), (SECOND, NEITHER)):
@@ -341,6 +348,6 @@ def test_another_kind_of_model_is_no_teacher(splits, tmp_path, monkeypatch):
     torch.save({"state_dict": {"a": torch.zeros(1)}}, file)
     with pytest.raises(ValueError, match="not a checkpoint of a known family"):
         DistillationStudy(make_profile(teacher_weights=str(file)), splits)
-    monkeypatch.setattr("pctlib.study.distillation.load_official", lambda path: torch.nn.Linear(1, 1))
+    monkeypatch.setattr("pctlib.study.distillation_models.load_official", lambda path: torch.nn.Linear(1, 1))
     with pytest.raises(ValueError, match=r"other\.pth: expected an RTMPose or a DWPose"):
         DistillationStudy(make_profile(teacher_weights=str(file)), splits)
