@@ -5,7 +5,8 @@ import pytest
 import torch
 from study_people import make_people
 
-from pctlib.profiles import AugmentationProfile, load_profile
+from pctlib.profile_sections import AugmentationProfile
+from pctlib.profiles import load_profile
 from pctlib.skeletons import COCO, H36M
 from pctlib.study.poses import augment_poses, load_poses
 
