@@ -17,7 +17,7 @@ SIZE = (32, 48)
 @pytest.fixture(autouse=True)
 def not_compiled(monkeypatch):
     """Leave networks as they are: compiling takes longer than the test may."""
-    monkeypatch.setattr(torch, "compile", lambda network: network)
+    monkeypatch.setattr(torch, "compile", lambda network, **options: network)
 
 
 def tiny_vitpose():
