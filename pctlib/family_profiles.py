@@ -76,6 +76,8 @@ TokenizerChoice = Literal[
     "random start",
     "random start, no revival",
     "one token",
+    "one token, eightfold V",
+    "three tokens, as many bits",
     "MLP encoder",
     "image guidance",
     "no image guidance",

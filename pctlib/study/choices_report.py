@@ -5,7 +5,7 @@ import pandas as pd
 from pctlib.data.people import People
 from pctlib.profiles import Profile
 from pctlib.reporting.tables import Interval
-from pctlib.study.choices import BASE, BOTH, LOOKUPS, TOKENIZERS
+from pctlib.study.choices import AS_MANY_BITS, BASE, BOTH, LOOKUPS, MLP, ONE, changes_of
 from pctlib.study.findings import failures
 from pctlib.study.predictions import judge, mean_pose_predictions
 from pctlib.study.variants import FAILED, paired_difference, summarise
@@ -37,17 +37,18 @@ def tokenizer_columns(profile: Profile) -> dict[str, tuple[str, float]]:
     }
 
 
-def tokenizer_table(frame: pd.DataFrame, profile: Profile) -> pd.DataFrame:
+def tokenizer_table(frame: pd.DataFrame, profile: Profile, *, num_keypoints: int) -> pd.DataFrame:
     """Return one row a tokenizer: what it changes, what is lost, how the codebook is used, and sizes.
 
     Args:
         frame: of `train_variants` with `TokenizerChoices`.
         profile: of the study.
+        num_keypoints: K.
     """
     columns = tokenizer_columns(profile).items()
     parts = [summarise(frame, {metric: title}, scale=scale) for metric, (title, scale) in columns]
     table = parts[0]
-    table.insert(1, "change", [_change(name, profile) for name in table["variant"]])
+    table.insert(1, "change", [_change(name, profile, num_keypoints) for name in table["variant"]])
     for part, (metric, (title, scale)) in zip(parts, columns, strict=True):
         table[title] = part[title]
         if metric in ("bits", "weights"):  # the same for every seed
@@ -58,9 +59,9 @@ def tokenizer_table(frame: pd.DataFrame, profile: Profile) -> pd.DataFrame:
     return table
 
 
-def _change(variant: str, profile: Profile) -> str:
+def _change(variant: str, profile: Profile, num_keypoints: int) -> str:
     """Return the settings that a tokenizer changes, such as "drop_rate 0.2 to 0"."""
-    changes = TOKENIZERS[variant].items()
+    changes = changes_of(variant, profile.tokenizer, num_keypoints=num_keypoints).items()
     return ", ".join(
         f"{key} {_short(getattr(profile.tokenizer, key))} to {_short(new)}" for key, new in changes
     )
@@ -167,7 +168,8 @@ def choices_headline(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profil
             tokenizers, given, "no joint hidden", "Without joint hiding the reconstruction error changes by"
         ),
         _changed_by(tokenizers, hidden, "no joint hidden", f"with {share} of the joints hidden by"),
-        _changed_by(tokenizers, given, "one token", "one token for the whole pose changes it by"),
+        _changed_by(tokenizers, given, ONE, "one token for the whole pose changes it by"),
+        _changed_by(tokenizers, given, AS_MANY_BITS, "three tokens of as many bits together by"),
         _changed_by(tokenizers, given, "codebook by gradient", "a codebook learned by gradient by"),
     ]
     words = "; ".join(part for part in parts if part)
@@ -214,9 +216,9 @@ def _encoders(frame: pd.DataFrame) -> str:
     if "encoder weights" not in frame:
         return ""
     sizes = frame.groupby("variant")["encoder weights"].first().dropna()
-    if not {BASE, "MLP encoder"} <= set(sizes.index):
+    if not {BASE, MLP} <= set(sizes.index):
         return ""
-    mixer, plain = (sizes[name] / 1000 for name in (BASE, "MLP encoder"))
+    mixer, plain = (sizes[name] / 1000 for name in (BASE, MLP))
     return f"The mixer has {mixer:.1f} thousand weights, the plain MLP in its place {plain:.1f} thousand."
 
 

@@ -20,12 +20,13 @@ from pctlib.study.choices import (
     TOKENIZERS,
     ClassifierChoices,
     TokenizerChoices,
+    changes_of,
     hidden_joints,
 )
 from pctlib.study.data import Splits
 from pctlib.study.heatmap import train_heatmap
 from pctlib.study.poses import load_poses
-from pctlib.study.tokenizer import load_tokenizer, reconstruct, train_tokenizer
+from pctlib.study.tokenizer import build_tokenizer, load_tokenizer, reconstruct, train_tokenizer
 from pctlib.study.variants import FAILED, train_variants
 
 SECTION = {
@@ -82,9 +83,39 @@ def test_each_tokenizer_changes_its_setting_and_no_other(profile, splits, varian
     assert base.tokenizer.training.epochs == 2
     assert base.tokenizer.training.learning_rate == profile.tokenizer.training.learning_rate
     before, after = base.tokenizer.model_dump(), changed.tokenizer.model_dump()
+    changes = changes_of(variant, base.tokenizer, num_keypoints=17)
     assert {key: after[key] for key in after if after[key] != before[key]} == {
-        key: value for key, value in TOKENIZERS[variant].items() if value != before[key]
+        key: value for key, value in changes.items() if value != before[key]
     }
+
+
+def test_three_tokens_write_as_many_poses_as_one():
+    sizes = load_profile("demo").tokenizer
+    one, more, three = (
+        changes_of(name, sizes, num_keypoints=17)
+        for name in ("one token", "one token, eightfold V", "three tokens, as many bits")
+    )
+    assert one == {"num_tokens": 1}
+    assert more == {"num_tokens": 1, "codebook_size": 8 * sizes.codebook_size}
+    assert three["codebook_size"] ** three["num_tokens"] == sizes.codebook_size == 512
+
+
+@pytest.mark.parametrize("name", ["smoke", "demo", "paper"])
+@pytest.mark.parametrize("num_keypoints", [14, 17])
+def test_the_plain_encoder_has_the_weights_of_the_mixer(name, num_keypoints):
+    """Up to half the weights of one more hidden unit."""
+    sizes = load_profile(name).tokenizer
+
+    def weights(changes):
+        changed = load_profile(name, **{f"tokenizer__{key}": value for key, value in changes.items()})
+        channels = 8 if sizes.guide_ratio else 0
+        model = build_tokenizer(changed, num_keypoints=num_keypoints, guide_channels=channels)
+        return sum(p.numel() for p in model.encoder.parameters())
+
+    changes = changes_of("MLP encoder", sizes, num_keypoints=num_keypoints)
+    width = changes["encoder_channel_mlp_dim"]
+    unit = weights(changes | {"encoder_channel_mlp_dim": width + 1}) - weights(changes)
+    assert abs(weights(changes) - weights({})) <= 0.51 * unit
 
 
 @pytest.mark.parametrize("variant", ["codebook by gradient", "one token", "MLP encoder", "image guidance"])
@@ -171,7 +202,7 @@ def test_a_failing_variant_is_written_down_and_the_others_go_on(profile, splits,
     found = train_variants(
         study, [BASE, "image guidance"], seeds=[0], runs_dir=tmp_path / "runs", progress=False
     )
-    table = choices_report.tokenizer_table(found, profile)
+    table = choices_report.tokenizer_table(found, profile, num_keypoints=17)
     assert list(table["failed runs"]) == [0, 1]
     assert table["change"][1] == "guide_ratio 0 to 0.5"
     assert np.isnan(table["error (px)"][1])
