@@ -49,8 +49,9 @@ def change_in_words(
     if not {variant, base} <= _finished(frame, metric):
         return "not measured"
     found = paired_difference(frame, metric, variant, base)
-    size = f"{scale * found.mean:+.1f}"
-    return size if found.half_width is None else f"{size} ± {scale * found.half_width:.1f}"
+    if found.half_width is None:
+        return f"{scale * found.mean:+.1f}"
+    return f"{scale * found.mean:+.2f} ± {scale * found.half_width:.2f}"
 
 
 def interval_note(frame: pd.DataFrame) -> str:

@@ -51,7 +51,7 @@ def test_changes_in_a_list():
     one, three = runs(a=[0.50], b=[0.53]), runs(a=[0.5, 0.5, 0.5], b=[0.51, 0.52, 0.53])
     assert change_in_words(one, "PCK", "b", "a") == "+3.0"
     assert change_in_words(one, "PCK", "a", "b", scale=10) == "-0.3"
-    assert change_in_words(three, "PCK", "b", "a") == "+2.0 ± 2.5"
+    assert change_in_words(three, "PCK", "b", "a") == "+2.00 ± 2.48"
     assert change_in_words(runs(a=[0.5], b=[np.nan]), "PCK", "b", "a") == "not measured"
     assert interval_note(one) == "One seed: no intervals, so no finding."
     assert interval_note(three).startswith("Means and 95 % intervals over 3 seeds")

@@ -42,7 +42,7 @@ def test_finding_names_every_difference():
         "from the heatmaps +2.0, from the token +1.0, from both +3.0. The token against a random one "
         "as long: -0.5. The token in the teacher itself: +1.0. One seed: no intervals, so no finding."
     )
-    assert "from both +3.0 ± 0.0" in transfer_finding(runs(seeds=2))
+    assert "from both +3.00 ± 0.00" in transfer_finding(runs(seeds=2))
 
 
 def test_a_teacher_that_is_no_better_is_told():
