@@ -9,10 +9,13 @@ import pytest
 import torch
 from study_people import make_people
 
+from pctlib.checkpointing import CheckpointFolder
 from pctlib.data.people import convert
 from pctlib.distillation import PAPER, RELEASE, HeadDistillation, StudentDistillation
 from pctlib.family_profiles import DistillationProfile
 from pctlib.models.cspnext import CSPNeXt
+from pctlib.models.rivals import rtm_pose
+from pctlib.optimization import learning_rate_factor
 from pctlib.profile_sections import AugmentationProfile
 from pctlib.profiles import load_profile
 from pctlib.schedule import plan_epoch
@@ -154,6 +157,24 @@ def test_the_teacher_is_the_same_after_training_and_runs_once_a_batch(splits, tm
     )
 
 
+def test_averaged_weights_are_those_of_every_variant(trained, splits, tmp_path):
+    _, runs, _ = trained
+    averaged = {**STUDENT, "training": {**TRAINING, "average_decay": 0.5}}
+    study = DistillationStudy(make_profile(student=averaged), splits, progress=False)
+    for variant in (TEACHER, NEITHER):
+        shutil.copytree(runs / variant, tmp_path / variant)
+    name = {FIRST: "student.backbone.stem.0.conv.weight", SECOND: "head.head.cls_x.weight"}
+    for variant, weight in (
+        (FIRST, "backbone.stem.0.conv.weight"),
+        (SECOND, "representation.head.cls_x.weight"),
+    ):
+        study(variant, 3, tmp_path / variant)
+        tensors = CheckpointFolder(tmp_path / variant / "checkpoints").newest().tensors
+        saved = study.load(variant, tmp_path).state_dict()[weight]
+        assert torch.equal(saved, tensors[f"average/module.{name[variant]}"])
+        assert not torch.equal(saved, tensors[f"model/{name[variant]}"])
+
+
 def test_a_killed_first_stage_goes_on_to_the_same_weights(splits, tmp_path):
     study = DistillationStudy(make_profile(), splits, progress=False)
 
@@ -254,6 +275,34 @@ def test_profile_values_reach_the_trainings():
     with pytest.raises(ValueError, match="multiples of 16"):
         make_profile(input_height=72)
     assert make_profile(**phases).distillation.late_augmentation.rotation_deg == 60
+
+
+def test_the_profile_paper_is_dwpose_l_from_rtmpose_x_as_released():
+    section = load_profile("paper").distillation
+    with torch.device("meta"):
+        models = [build_model(section, size, COCO_WHOLEBODY) for size in (section.student, section.teacher)]
+        released = [rtm_pose(size, (256, 192)) for size in "lx"]
+    for mine, theirs in zip(models, released, strict=True):
+        assert {k: v.shape for k, v in mine.state_dict().items()} == {
+            k: v.shape for k, v in theirs.state_dict().items()
+        }
+        assert mine.representation.coding.sigma_xy == (4.9, 5.66)
+    training = section.student.training
+    assert training.batch_size // training.accumulation_steps == 64  # images of one of 8 GPUs
+    rates = [
+        training.learning_rate
+        * learning_rate_factor(
+            step,
+            total_steps=270_000,
+            warmup_steps=training.warmup_steps,
+            final_factor=training.final_learning_rate / training.learning_rate,
+            flat_steps=round(training.flat_share * 270_000),
+        )
+        for step in (1000, 135_000, 269_999)
+    ]
+    assert rates == pytest.approx([4e-3, 4e-3, 2e-4])
+    assert (section.head_training.epochs, section.late_epochs) == (60, 30)
+    assert constants_of(section) == RELEASE
 
 
 def test_the_last_epochs_are_counted_from_the_end(splits):
