@@ -51,7 +51,8 @@ def change_in_words(
     found = paired_difference(frame, metric, variant, base)
     if found.half_width is None:
         return f"{scale * found.mean:+.1f}"
-    return f"{scale * found.mean:+.2f} ± {scale * found.half_width:.2f}"
+    verdict = "more than chance" if abs(found.mean) > found.half_width else "may be chance"
+    return f"{scale * found.mean:+.2f} ± {scale * found.half_width:.2f} ({verdict})"
 
 
 def interval_note(frame: pd.DataFrame) -> str:

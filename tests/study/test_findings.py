@@ -51,7 +51,9 @@ def test_changes_in_a_list():
     one, three = runs(a=[0.50], b=[0.53]), runs(a=[0.5, 0.5, 0.5], b=[0.51, 0.52, 0.53])
     assert change_in_words(one, "PCK", "b", "a") == "+3.0"
     assert change_in_words(one, "PCK", "a", "b", scale=10) == "-0.3"
-    assert change_in_words(three, "PCK", "b", "a") == "+2.00 ± 2.48"
+    assert change_in_words(three, "PCK", "b", "a") == "+2.00 ± 2.48 (may be chance)"
+    sure = runs(a=[0.5, 0.6, 0.7], b=[0.48, 0.58, 0.679])
+    assert change_in_words(sure, "PCK", "b", "a") == "-2.03 ± 0.14 (more than chance)"
     assert change_in_words(runs(a=[0.5], b=[np.nan]), "PCK", "b", "a") == "not measured"
     assert interval_note(one) == "One seed: no intervals, so no finding."
     assert interval_note(three).startswith("Means and 95 % intervals over 3 seeds")
