@@ -119,7 +119,7 @@ def floor_metrics(splits: Splits, people: People, crop: CropProfile) -> dict[str
 def frozen_predictions(
     runs: str | Path, variants: Mapping[str, Variant], people: People, *, shown: Sequence[str] = SHOWN
 ) -> dict[str, Predictions]:
-    """Return what heads on the frozen features found, by title; those that failed are left out.
+    """Return what heads on the frozen features found, by short title; those that failed are left out.
 
     Args:
         runs: folder of one seed, with a folder for each variant.
@@ -132,22 +132,29 @@ def frozen_predictions(
     """
     files = {name: Path(runs) / name / "predictions.npz" for name in variants}
     wanted = {name: v for name, v in variants.items() if v.kind == FROZEN and v.representation in shown}
-    return {v.title: load_predictions(files[n], people) for n, v in wanted.items() if files[n].is_file()}
+    titles = {name: v.title.partition(" (")[0] for name, v in wanted.items() if files[name].is_file()}
+    return {title: load_predictions(files[name], people) for name, title in titles.items()}
 
 
-def bar_frame(frame: pd.DataFrame, variants: Mapping[str, Variant], kind: str) -> pd.DataFrame:
-    """Return the bars of PCK@0.2 of seen and hidden joints: "network", "joints", "value", "low", "high"."""
+def bar_frame(
+    frame: pd.DataFrame, variants: Mapping[str, Variant], kind: str, *, floor: Mapping[str, float]
+) -> pd.DataFrame:
+    """Return by how many points of PCK@0.2 the networks of a kind are above the mean pose.
+
+    Returns:
+        "network", "joints" ("seen" or "hidden"), "value", "low", "high".
+    """
     names = [name for name, variant in variants.items() if variant.kind == kind]
     kinds = {"PCK@0.2 seen": "seen", "PCK@0.2 hidden": "hidden"}
     table = summarise(frame[frame.variant.isin(names)], kinds)
     rows = []
     for _, row in table.iterrows():
         variant = variants[row.variant]
-        title = variant.title if kind == FROZEN else f"{variant.title}, {variant.backbone}"
-        for joints in kinds.values():
-            mean = float(row[joints])
+        title = variant.title if kind == FROZEN else f"{variant.title}\n{variant.backbone}"
+        for metric, joints in kinds.items():
+            value = float(row[joints]) - 100 * floor[metric]
             half = (row[joints].half_width or 0.0) if isinstance(row[joints], Interval) else 0.0
-            rows.append([title, joints, mean, mean - half, mean + half])
+            rows.append([title, joints, value, value - half, value + half])
     return pd.DataFrame(rows, columns=["network", "joints", "value", "low", "high"]).dropna()
 
 

@@ -76,13 +76,15 @@ def test_a_failed_network_is_a_row_that_says_so(compared):
     assert np.isnan(table.loc["prtr", "GFLOPs"])
 
 
-def test_bars_are_seen_and_hidden_with_their_intervals(compared):
+def test_bars_are_points_above_the_mean_pose_with_their_intervals(compared):
     found, frame = compared
-    bars = bar_frame(frame, found, "frozen").set_index(["network", "joints"])
-    assert bars.loc[("tokens (PCT)", "hidden"), "value"] == pytest.approx(80.5)
-    assert bars.loc[("tokens (PCT)", "hidden"), "low"] < 80.5 < bars.loc[("tokens (PCT)", "hidden"), "high"]
-    names = bar_frame(frame, found, "whole")["network"]
-    assert "heatmap, UDP, plain ViT" in set(names)
+    bars = bar_frame(frame, found, "frozen", floor=FLOOR).set_index(["network", "joints"])
+    hidden = bars.loc[("tokens (PCT)", "hidden")]
+    assert hidden["value"] == pytest.approx(40.5)
+    assert hidden["low"] < 40.5 < hidden["high"]
+    assert bars.loc[("SimCC", "seen"), "value"] == pytest.approx(40)
+    names = bar_frame(frame, found, "whole", floor=FLOOR)["network"]
+    assert "heatmap, UDP\nplain ViT" in set(names)
 
 
 def test_published_and_measured_of_the_same_systems(compared):
@@ -144,6 +146,6 @@ def test_predictions_of_finished_heads_are_read(tmp_path, compared):
     for name in ("frozen-pct", "frozen-rle", "vitpose"):
         (tmp_path / name).mkdir()
         saved.save(tmp_path / name / "predictions.npz", people)
-    assert list(frozen_predictions(tmp_path, found, people)) == ["tokens (PCT)"]
+    assert list(frozen_predictions(tmp_path, found, people)) == ["tokens"]
     both = frozen_predictions(tmp_path, found, people, shown=("rle", "pct"))
-    assert list(both) == ["coordinates, RLE", "tokens (PCT)"]
+    assert list(both) == ["coordinates, RLE", "tokens"]
