@@ -10,17 +10,12 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
-import torch
-from torch import Tensor
-
-from pctlib.data.crops import warp_images
 from pctlib.family_profiles import ComparisonProfile
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.published import RIVALS
-from pctlib.models.representations.base import Keypoints
 from pctlib.models.rivals import SMALL
 from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.profiles import Profile
@@ -197,42 +192,3 @@ def _rival(variant: Variant, profile: Profile, skeleton: Skeleton, parts: Parts 
 
 _Builder = Callable[[Variant, Profile, Skeleton, Parts | None], PoseEstimator]
 _BUILDERS: Mapping[str, _Builder] = MappingProxyType({FROZEN: _frozen, WHOLE: _whole, RIVAL: _rival})
-
-
-class Shrunk(PoseEstimator):
-    """A network for smaller or larger images than the crops that it is given.
-
-    Images of another size than the network's are resampled, and keypoints come back in their pixels. The
-    geometry is that of cropping at the network's size.
-
-    Args:
-        network: the estimator.
-        network_size: (height, width) of its images, pixels.
-        size: (height, width) of the images given, in the same proportions.
-
-    Raises:
-        ValueError: if the proportions differ.
-    """
-
-    def __init__(self, network: PoseEstimator, network_size: tuple[int, int], size: tuple[int, int]) -> None:
-        super().__init__(network.backbone, network.representation)
-        if network_size[0] * size[1] != network_size[1] * size[0]:
-            raise ValueError(f"size: expected the proportions of {network_size}, got {size}")
-        self.network_size, self.ratio = tuple(network_size), network_size[0] / size[0]
-
-    def forward(self, images: Tensor) -> Any:
-        """Return the prediction for images [B, 3, H, W] of either size, in the network's own terms."""
-        return super().forward(self._resample(images))
-
-    @torch.inference_mode()
-    def predict(self, images: Tensor, *, flip_test: bool = False) -> Keypoints:
-        """Return the poses in images, as `PoseEstimator.predict`, in the pixels of the images given."""
-        ratio = 1.0 if tuple(images.shape[-2:]) == self.network_size else self.ratio
-        found = super().predict(self._resample(images), flip_test=flip_test)
-        return Keypoints(found.keypoints / ratio, found.scores)
-
-    def _resample(self, images: Tensor) -> Tensor:
-        if tuple(images.shape[-2:]) == self.network_size:
-            return images
-        scale = images.new_tensor([[self.ratio, 0, 0], [0, self.ratio, 0]])
-        return warp_images(images, scale.expand(len(images), 2, 3), self.network_size)

@@ -24,7 +24,6 @@ from pctlib.study.compared import (
     VIT,
     WHOLE,
     Parts,
-    Shrunk,
     Variant,
     build_variant,
     comparison_section,
@@ -40,6 +39,7 @@ from pctlib.study.features import mirrored_features, predict_from_features
 from pctlib.study.fitting import Fitted, fit_estimator, load_fitted, save_fitted
 from pctlib.study.heatmap import load_heatmap
 from pctlib.study.identity import fingerprint
+from pctlib.study.methods import Trained
 from pctlib.study.representations import PCT
 from pctlib.study.tokenizer import adopt_tokenizer, load_tokenizer
 
@@ -258,22 +258,24 @@ def _identity(name: str, profile: Profile, backbone: nn.Module | None, parts: Pa
     return {"variant": name, **values, "trained": [fingerprint(*p.state_dict().values()) for p in trained]}
 
 
-def load_compared(folder: str | Path) -> PoseEstimator:
-    """Read a network that the comparison trained, in eval mode on the CPU.
+def load_compared(folder: str | Path) -> Trained:
+    """Read a network that the comparison trained, with the size of its crops.
 
     Args:
         folder: of the run, such as reports/demo/comparison/seed0/frozen-pct.
 
-    Returns:
-        An estimator for crops of the profile's size; a network of another size resamples them.
-
     Raises:
         FileNotFoundError: if the folder holds no trained network.
-        ValueError: if the weights do not fit, or the network's crops have other proportions than the
-            profile's.
+        ValueError: if the weights do not fit.
     """
-    model, network_size, size = _read(folder)
-    return model if network_size == size else Shrunk(model, network_size, size).eval()
+    folder = Path(folder)
+    description = read_json(folder / _DESCRIPTION)
+    profile = Profile.model_validate(description["profile"])
+    skeleton = SKELETONS[description["skeleton"]]
+    variant = variants(profile)[description["variant"]]
+    parts = Parts.untrained(profile, skeleton) if variant.representation == PCT else None
+    model = load_fitted(build_variant(variant, profile, skeleton, parts=parts), folder)
+    return Trained(model, sized_profile(variant, profile).crop.input_size)
 
 
 def compared_speeds(folders: Mapping[str, str | Path], **options: Any) -> dict[str, dict[int, float]]:
@@ -287,17 +289,4 @@ def compared_speeds(folders: Mapping[str, str | Path], **options: Any) -> dict[s
         FileNotFoundError: if a folder holds no trained network.
         ValueError: if weights do not fit.
     """
-    models = {name: _read(folder)[:2] for name, folder in folders.items()}
-    return speeds(models, **options)
-
-
-def _read(folder: str | Path) -> tuple[PoseEstimator, tuple[int, int], tuple[int, int]]:
-    """Return a trained network, the size of its images and that of the profile's crops."""
-    folder = Path(folder)
-    description = read_json(folder / _DESCRIPTION)
-    profile = Profile.model_validate(description["profile"])
-    skeleton = SKELETONS[description["skeleton"]]
-    variant = variants(profile)[description["variant"]]
-    parts = Parts.untrained(profile, skeleton) if variant.representation == PCT else None
-    model = load_fitted(build_variant(variant, profile, skeleton, parts=parts), folder)
-    return model, sized_profile(variant, profile).crop.input_size, profile.crop.input_size
+    return speeds({name: load_compared(folder) for name, folder in folders.items()}, **options)

@@ -3,13 +3,24 @@
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
+from pctlib.io import read_json
 from pctlib.models.estimator import PoseEstimator
+from pctlib.profiles import Profile
 from pctlib.study.classifier import load_classifier
 from pctlib.study.fitting import WEIGHTS
 from pctlib.study.heatmap import load_heatmap
 
-Loader = Callable[[], PoseEstimator]
+
+class Trained(NamedTuple):
+    """A trained estimator, on the CPU in eval mode, and the (height, width) of its crops in pixels."""
+
+    model: PoseEstimator
+    input_size: tuple[int, int]
+
+
+Loader = Callable[[], Trained]
 
 # method -> folder of its runs below the folder of the study, and what reads one
 MAIN_METHODS: dict[str, tuple[str, Callable[[Path], PoseEstimator]]] = {
@@ -34,7 +45,7 @@ def trained_methods(
             are not there.
 
     Returns:
-        method -> seed -> a function without arguments that reads the estimator, on the CPU in eval mode.
+        method -> seed -> a function without arguments that reads the estimator with its input size.
 
     Raises:
         FileNotFoundError: if a run of heatmap, control or PCT is missing; names its weights.
@@ -46,7 +57,7 @@ def trained_methods(
         for path in folders.values():
             if not (path / WEIGHTS).is_file():
                 raise FileNotFoundError(f"{name}: no trained model {path / WEIGHTS}")
-        methods[name] = {seed: partial(load, path) for seed, path in folders.items()}
+        methods[name] = {seed: partial(_load_main, load, path) for seed, path in folders.items()}
     return methods | (_compared(study_dir, seeds) if compared else {})
 
 
@@ -58,7 +69,12 @@ def _compared(study_dir: Path, seeds: Sequence[int]) -> dict[str, dict[int, Load
     return methods
 
 
-def _load_compared(folder: Path) -> PoseEstimator:
+def _load_main(load: Callable[[Path], PoseEstimator], folder: Path) -> Trained:
+    profile = Profile.model_validate(read_json(folder / "model.json")["profile"])
+    return Trained(load(folder), profile.crop.input_size)
+
+
+def _load_compared(folder: Path) -> Trained:
     from pctlib.study.comparison import load_compared  # builds every rival network; most readers need none
 
     return load_compared(folder)

@@ -73,7 +73,8 @@ def run_protocol(
 ) -> OcclusionRun:
     """Show all people at all levels to all methods; the mean pose of the training people is the floor.
 
-    Level 0 is the same for every kind and is looked at once.
+    Every method gets crops of its own size and proportions. Level 0 is the same for every kind and is
+    looked at once.
 
     Args:
         source: the people.
@@ -86,9 +87,11 @@ def run_protocol(
         ValueError: if a method has another keypoint set than the people.
     """
     section, device = profile.occlusion, profile.torch_device
-    models = {
-        name: {seed: load().to(device) for seed, load in runs.items()} for name, runs in methods.items()
-    }
+    models = {name: {seed: load() for seed, load in runs.items()} for name, runs in methods.items()}
+    every = [trained for runs in models.values() for trained in runs.values()]
+    for trained in every:
+        trained.model.to(device)
+    sizes = {trained.input_size for trained in every}
     run = _empty_run(source, profile, {name: list(runs) for name, runs in models.items()})
     chunks = torch.arange(len(source)).split(_PEOPLE_AT_ONCE)
     for rows in tqdm(chunks, unit=f"{_PEOPLE_AT_ONCE} people", disable=not progress):
@@ -97,10 +100,10 @@ def run_protocol(
         _put_truth(run, places, people, views)
         floor = mean_pose_predictions(train, people, profile.crop).keypoints_image
         _put(run.predictions[FLOOR][0], places, floor)
-        inputs = _inputs(people, views, profile, device)
+        inputs = {size: _inputs(people, views, size, profile=profile) for size in sizes}
         for name, runs in models.items():
-            for seed, model in runs.items():
-                found = _predict(model, inputs, section.flip_test)
+            for seed, (model, size) in runs.items():
+                found = _predict(model, inputs[size], section.flip_test)
                 if found.shape[1:] != people.keypoints_image.shape[1:]:
                     K = source.skeleton.num_keypoints
                     raise ValueError(f"{name}: finds {found.shape[1]} joints, the people have {K}")
@@ -188,10 +191,10 @@ def cut_out(people: People, views: Sequence[View], size: tuple[int, int], *, pad
     return Patches(people, size, padding=padding, margin=1.0, read=read)
 
 
-def _inputs(people: People, views: Sequence[View], profile: Profile, device: torch.device) -> Inputs:
-    size, padding = profile.crop.input_size, profile.crop.evaluation_padding
+def _inputs(people: People, views: Sequence[View], size: tuple[int, int], *, profile: Profile) -> Inputs:
+    padding = profile.crop.evaluation_padding
     batch = cut_out(people, views, size, padding=padding).batch(range(len(views)))
-    moved = {name: value.to(device) for name, value in batch.items()}
+    moved = {name: value.to(profile.torch_device) for name, value in batch.items()}
     inputs = make_inputs(moved, size, skeleton=people.skeleton, padding=padding)
     return inputs._replace(images=inputs.images.contiguous(memory_format=torch.channels_last))
 

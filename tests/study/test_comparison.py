@@ -8,16 +8,18 @@ import pytest
 import torch
 from comparison_study import make_study, small_profile
 
-from pctlib.models.estimator import PoseEstimator
-from pctlib.models.representations.base import Keypoints
+from pctlib.models.published import RIVALS
 from pctlib.models.representations.pct import PCTClassifier
-from pctlib.study.compared import Shrunk, sized_profile, variants
+from pctlib.profiles import load_profile
+from pctlib.skeletons import COCO
+from pctlib.study.compared import sized_profile, variants
 from pctlib.study.comparison import Comparison, compared_speeds, load_compared
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.estimators import extract_features
 from pctlib.study.features import mirrored_features, predict_from_features
 from pctlib.study.heatmap import load_heatmap
 from pctlib.study.predictions import load_predictions
+from pctlib.study.representations import TITLES
 
 FROZEN = [
     "frozen-coordinates",
@@ -57,9 +59,9 @@ def test_the_profile_says_what_is_compared(study):
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_whole_network_is_read_back_with_equal_poses(study, name):
     comparison, runs, _ = study
-    model = load_compared(runs / name)
+    model, size = load_compared(runs / name)
     sized = sized_profile(comparison.variants[name], comparison.profile)
-    assert isinstance(model, Shrunk)
+    assert size == sized.crop.input_size != comparison.profile.crop.input_size
     assert not model.training
     crops = Crops(comparison.splits.val, sized, training=False)
     found = predict_people(model, crops, flip_test=True)
@@ -71,7 +73,8 @@ def test_a_whole_network_is_read_back_with_equal_poses(study, name):
 @pytest.mark.parametrize("name", FROZEN)
 def test_a_frozen_variant_is_read_back_with_equal_poses_and_its_backbone_untouched(study, name):
     comparison, runs, _ = study
-    model = load_compared(runs / name)
+    model, size = load_compared(runs / name)
+    assert size == comparison.profile.crop.input_size
     start = load_heatmap(comparison.study_dir / "heatmap-seed0").backbone.state_dict()
     assert all(torch.equal(value, start[key]) for key, value in model.backbone.state_dict().items())
     crops = Crops(comparison.splits.val, comparison.profile, training=False)
@@ -89,7 +92,7 @@ def test_metrics_say_what_was_run_and_what_it_costs(study):
     assert values["backbone"] == metrics["frozen-simcc"]["backbone"] == SMALL_BACKBONE
     assert metrics["vitpose"]["backbone"] == "plain ViT"
     assert {"PCK@0.2 seen", "PCK@0.2 hidden", "NME hidden", "AP", "training seconds"} <= set(values)
-    model = load_compared(runs / "frozen-simcc")
+    model = load_compared(runs / "frozen-simcc").model
     count = sum(parameter.numel() for parameter in model.parameters())
     assert metrics["frozen-simcc"]["parameters (M)"] == pytest.approx(count / 1e6)
     names = [f"{SMALL_BACKBONE}-coordinates", "frozen-coordinates"]
@@ -100,14 +103,14 @@ def test_metrics_say_what_was_run_and_what_it_costs(study):
 def test_compared_networks_start_alike_and_learn(study):
     comparison, runs, _ = study
     stems = [
-        load_compared(runs / f"{SMALL_BACKBONE}-{name}").backbone.state_dict()
+        load_compared(runs / f"{SMALL_BACKBONE}-{name}").model.backbone.state_dict()
         for name in ("coordinates", "heatmap_dark")
     ]
     first = next(key for key in stems[0] if key.endswith("weight"))
     difference = (stems[0][first] - stems[1][first]).abs().max()
     assert 0 < difference < 0.02  # one step of AdamW apart
     comparison("vitpose", 1, runs.parent / "seed1" / "vitpose")
-    weights = [load_compared(path / "vitpose").state_dict() for path in (runs, runs.parent / "seed1")]
+    weights = [load_compared(path / "vitpose").model.state_dict() for path in (runs, runs.parent / "seed1")]
     assert not torch.allclose(*(w["backbone.patch_embed.proj.weight"] for w in weights), atol=0.02)
 
 
@@ -136,8 +139,8 @@ def test_speeds_are_those_of_the_trained_networks(study):
 
 def test_the_tokens_of_a_smaller_input_are_those_of_the_tokenizer(study):
     _, runs, _ = study
-    frozen = load_compared(runs / "frozen-pct").representation
-    whole = load_compared(runs / f"{SMALL_BACKBONE}-pct").representation
+    frozen = load_compared(runs / "frozen-pct").model.representation
+    whole = load_compared(runs / f"{SMALL_BACKBONE}-pct").model.representation
     assert isinstance(whole, PCTClassifier)
     assert whole.tokenizer.coordinate_scale == frozen.tokenizer.coordinate_scale / 2
     keypoints = torch.rand(3, 17, 2, generator=torch.Generator().manual_seed(0)) * 60
@@ -154,7 +157,7 @@ def test_without_kept_features_the_backbone_runs_at_every_step(study, tmp_path):
     profile = small_profile(tmp_path, frozen=frozen)
     other = Comparison(profile, comparison.splits, study_dir=comparison.study_dir, progress=False)
     other("frozen-simcc", 0, tmp_path / "run")
-    model = load_compared(tmp_path / "run")
+    model = load_compared(tmp_path / "run").model
     crops = Crops(comparison.splits.val, profile, training=False)
     found = predict_people(model, crops, flip_test=True)
     saved = load_predictions(tmp_path / "run" / "predictions.npz", crops.people)
@@ -182,33 +185,17 @@ def test_a_description_is_json_of_plain_values(study):
     assert description["variant"] in variants(study[0].profile)
 
 
-class Middle(torch.nn.Module):
-    """A representation that answers the middle of what is bright, for one keypoint."""
-
-    def forward(self, features):
-        return (features[-1].mean(1),)
-
-    def decode(self, prediction):
-        weights = prediction[0]  # [B, H, W]
-        total = weights.sum((1, 2))
-        y, x = (torch.arange(n, dtype=torch.float32) for n in weights.shape[1:])
-        points = torch.stack([(weights.sum(1) * x).sum(1), (weights.sum(2) * y).sum(1)], dim=-1)
-        return Keypoints((points / total[:, None])[:, None], total[:, None])
-
-
-class AsTheyAre(torch.nn.Module):
-    def forward(self, images):
-        return [images]
-
-
-def test_a_smaller_network_gives_poses_in_the_pixels_of_the_images_it_was_given():
-    shrunk = Shrunk(PoseEstimator(AsTheyAre(), Middle()), (8, 6), (32, 24))
-    images = torch.zeros(1, 3, 32, 24)
-    images[:, :, 11:14, 15:18] = 1  # around (16, 12), which is (4, 3) for the network
-    torch.testing.assert_close(shrunk.predict(images).keypoints, torch.tensor([[[16.0, 12.0]]]))
-    small = torch.zeros(1, 3, 8, 6)
-    small[:, :, 3, 4] = 1
-    torch.testing.assert_close(shrunk.predict(small).keypoints, torch.tensor([[[4.0, 3.0]]]))
-    assert shrunk(images)[0].shape == (1, 8, 6)
-    with pytest.raises(ValueError, match=r"size: expected the proportions of \(8, 6\), got \(32, 32\)"):
-        Shrunk(PoseEstimator(AsTheyAre(), Middle()), (8, 6), (32, 32))
+def test_the_paper_compares_every_representation_and_published_rivals():
+    profile = load_profile("paper")
+    compared = variants(profile)
+    backbones = {variant.backbone for variant in compared.values() if variant.kind != "rival"}
+    assert backbones == {profile.heatmap.backbone, "resnet152", "plain ViT"}
+    for kind, backbone in (("frozen", profile.heatmap.backbone), ("whole", "resnet152")):
+        found = {v.representation for v in compared.values() if (v.kind, v.backbone) == (kind, backbone)}
+        assert found == set(TITLES)
+    rivals = [variant for variant in compared.values() if variant.kind == "rival"]
+    sizes = {sized_profile(rival, profile).crop.input_size for rival in rivals}
+    assert sizes == {(384, 288), (256, 192)}
+    with torch.device("meta"):
+        counts = {len(RIVALS[rival.backbone].build().representation.flip_index) for rival in rivals}
+    assert counts == {COCO.num_keypoints}

@@ -15,7 +15,7 @@ from pctlib.profiles import load_profile
 from pctlib.skeletons import COCO, LSP
 from pctlib.study import methods as methods_module
 from pctlib.study.data import Splits, load_splits
-from pctlib.study.methods import FLOOR, MAIN_METHODS, trained_methods
+from pctlib.study.methods import FLOOR, MAIN_METHODS, Trained, trained_methods
 from pctlib.study.occlusion import OcclusionRun, run_protocol
 from pctlib.study.occlusion_people import PastedSource, ProceduralSource, occlusion_source
 from pctlib.study.occlusion_pictures import (
@@ -52,6 +52,13 @@ class Corner(torch.nn.Module):
         return Keypoints(keypoints, torch.ones(keypoints.shape[:2]))
 
 
+TALL = (64, 48)  # height and width of crops of other proportions than the profile's
+
+
+def corner(*args, size=(64, 64), **options):
+    return lambda: Trained(Corner(*args, **options), size)
+
+
 def smoke(**section):
     return load_profile("smoke", **{f"occlusion__{name}": value for name, value in section.items()})
 
@@ -66,8 +73,8 @@ def pasted(people):
     profile = smoke(people=5, shares=SHARES)
     source = PastedSource(people, profile, name="drawings")
     readers = {
-        "Here": {0: lambda: Corner(10, 20), 1: lambda: Corner(10, 20)},
-        "There": {0: lambda: Corner(40, 5)},
+        "Here": {0: corner(10, 20), 1: corner(10, 20)},
+        "There": {0: corner(40, 5, size=TALL)},
     }
     return source, profile, run_protocol(source, readers, profile, people, progress=False)
 
@@ -163,11 +170,10 @@ def test_predictions_are_in_the_pixels_of_each_view(pasted):
             assert (run.visible[t, level, 3] == view.visible).all()
             assert run.shares[t, level, 3] == view.share
             box = torch.from_numpy(view.box_xywh)[None]
-            affine = crop_affine(box, (64, 64), padding=profile.crop.evaluation_padding)
-            place = transform_points(invert_affine(affine), torch.tensor([[[10.0, 20.0]]]))[0, 0]
-            np.testing.assert_allclose(
-                run.predictions["Here"][1][t, level, 3], place.expand(17, 2), atol=1e-3
-            )
+            for name, size, point in (("Here", (64, 64), [10.0, 20.0]), ("There", TALL, [40.0, 5.0])):
+                affine = crop_affine(box, size, padding=profile.crop.evaluation_padding)
+                place = transform_points(invert_affine(affine), torch.tensor([[point]]))[0, 0].expand(17, 2)
+                np.testing.assert_allclose(run.predictions[name][0][t, level, 3], place, atol=1e-3)
     np.testing.assert_array_equal(run.predictions["Here"][0], run.predictions["Here"][1])
     distance = np.linalg.norm(run.predictions["There"][0] - run.truth, axis=-1)
     np.testing.assert_allclose(run.errors("There", 0), distance / run.boxes_xywh[..., 2:].max(-1)[..., None])
@@ -190,7 +196,7 @@ def test_level_0_is_the_same_for_every_kind(pasted):
 def test_an_estimator_of_other_joints_is_refused(people):
     profile = smoke(people=2, shares=SHARES)
     source = PastedSource(people, profile, name="drawings")
-    readers = {"LSP network": {0: lambda: Corner(1, 1, joints=LSP.num_keypoints)}}
+    readers = {"LSP network": {0: corner(1, 1, joints=LSP.num_keypoints)}}
     with pytest.raises(ValueError, match="LSP network: finds 14 joints, the people have 17"):
         run_protocol(source, readers, profile, people, progress=False)
 
@@ -377,6 +383,6 @@ def test_real_photographs(shared):
     profile = smoke(people=2, shares=SHARES)
     splits = load_splits("coco", profile, root=str(root))
     source = occlusion_source(splits, profile, dataset="coco")
-    run = run_protocol(source, {"Here": {0: lambda: Corner(3, 4)}}, profile, splits.train, progress=False)
+    run = run_protocol(source, {"Here": {0: corner(3, 4)}}, profile, splits.train, progress=False)
     assert np.isfinite(run.errors("Here", 0)).all()
     assert abs(run.shares.mean(axis=2) - SHARES).max() < 0.1
