@@ -16,6 +16,7 @@ import yaml
 
 from pctlib.reporting.browser import find_chromium, open_browser
 from pctlib.reporting.check import check_site
+from pctlib.study.findings import ONE_SEED
 from pctlib.study.layout import FAMILIES, StudyLayout
 
 ROOT = Path(__file__).parents[1]
@@ -95,7 +96,9 @@ def test_the_report_opens_without_an_error_or_a_request(study):
 def test_numbers_of_the_index_come_from_the_files(study):
     report = study / "reports" / "smoke"
     metrics = json.loads((report / "classifier-seed0" / "metrics.json").read_text())
-    assert f"{100 * metrics['PCK@0.2 seen']:.1f} %" in (report / "index.html").read_text()
+    index = (report / "index.html").read_text()
+    assert f"{100 * metrics['PCK@0.2 seen']:.1f} %" in index
+    assert index.count(ONE_SEED) == 1
 
 
 def test_nothing_changed_nothing_runs(study):

@@ -42,6 +42,13 @@ class Interval:
         return f"{self.mean:.{digits}f}{spread}"
 
 
+def signed(value: Interval | float, digits: int = 1) -> str:
+    """Return a difference with its sign and, where it has one, its half width, such as "−0.5 ± 0.4"."""
+    half = getattr(value, "half_width", None)
+    number = f"{float(value):+.{digits}f}".replace("-", "−")
+    return number + ("" if half is None else f" ± {half:.{digits}f}")
+
+
 def mean_interval(values: Any, *, level: float = 0.95) -> Interval:
     """Return the mean of independent runs with Student's t interval.
 

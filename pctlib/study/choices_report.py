@@ -6,9 +6,9 @@ from pctlib.data.people import People
 from pctlib.profiles import Profile
 from pctlib.reporting.tables import Interval
 from pctlib.study.choices import AS_MANY_BITS, BASE, BOTH, LOOKUPS, MLP, ONE, changes_of
-from pctlib.study.findings import failures
+from pctlib.study.findings import change_in_words, failures, interval_note
 from pctlib.study.predictions import judge, mean_pose_predictions
-from pctlib.study.variants import FAILED, paired_difference, summarise
+from pctlib.study.variants import FAILED, summarise
 
 ALL_GIVEN, SOME_HIDDEN = "all joints given", "some joints hidden"
 FLOOR = "mean pose"
@@ -152,7 +152,7 @@ def choices_finding(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profile
         _encoders(tokenizers),
         _differences(classifiers, "PCK@0.2 seen", base, "PCK@0.2 of seen joints in %", scale=100.0),
         _differences(classifiers, "PCK@0.2 hidden", base, "PCK@0.2 of hidden joints in %", scale=100.0),
-        _trust(tokenizers),
+        interval_note(tokenizers),
         failures(tokenizers),
         failures(classifiers[classifiers["variant"].str.endswith(", soft")]),
     ]
@@ -175,9 +175,11 @@ def choices_headline(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profil
     words = "; ".join(part for part in parts if part)
     metric, base = "PCK@0.2 seen", f"{BOTH}, soft"
     losses = [n for n in dict.fromkeys(classifiers["variant"]) if n != base]
-    changes = [f"'{n}' {_difference(classifiers, metric, n, base, 100.0)}" for n in losses]
+    changes = [f"'{n}' {change_in_words(classifiers, metric, n, base)}" for n in losses]
     seen = f"Seen joints found, against '{base}', in points: {', '.join(changes)}." if changes else ""
-    return " ".join(part for part in (f"{words} (px)." if words else "", seen, _trust(tokenizers)) if part)
+    return " ".join(
+        part for part in (f"{words} (px)." if words else "", seen, interval_note(tokenizers)) if part
+    )
 
 
 def _changed_by(frame: pd.DataFrame, metric: str, variant: str, words: str) -> str:
@@ -185,7 +187,7 @@ def _changed_by(frame: pd.DataFrame, metric: str, variant: str, words: str) -> s
     measured = frame[frame[metric].notna()] if metric in frame else frame.iloc[:0]
     if not {variant, BASE} <= set(measured["variant"]):
         return ""
-    return f"{words} {_difference(measured, metric, variant, BASE, 1.0)}"
+    return f"{words} {change_in_words(measured, metric, variant, BASE, scale=1)}"
 
 
 def _differences(frame: pd.DataFrame, metric: str, base: str, what: str, *, scale: float = 1.0) -> str:
@@ -195,20 +197,8 @@ def _differences(frame: pd.DataFrame, metric: str, base: str, what: str, *, scal
     if base not in names:
         return f"{what}: not known, as '{base}' was not measured."
     mean = scale * measured.loc[measured["variant"] == base, metric].mean()
-    others = [f"'{n}' {_difference(measured, metric, n, base, scale)}" for n in names if n != base]
+    others = [f"'{n}' {change_in_words(measured, metric, n, base, scale=scale)}" for n in names if n != base]
     return f"{what}: {mean:.2f} for '{base}'; against it {', '.join(others) or 'nothing'}."
-
-
-def _difference(frame: pd.DataFrame, metric: str, variant: str, base: str, scale: float) -> str:
-    if not set(frame.loc[frame["variant"] == variant, "seed"]) & set(
-        frame.loc[frame["variant"] == base, "seed"]
-    ):
-        return "not compared: no seed has both"
-    found = paired_difference(frame, metric, variant, base)
-    if found.half_width is None:
-        return f"{scale * found.mean:+.2f}"
-    shown = abs(found.mean) > found.half_width
-    return f"{scale * found.mean:+.2f} ± {scale * found.half_width:.2f}{'' if shown else ' (may be chance)'}"
 
 
 def _encoders(frame: pd.DataFrame) -> str:
@@ -220,10 +210,3 @@ def _encoders(frame: pd.DataFrame) -> str:
         return ""
     mixer, plain = (sizes[name] / 1000 for name in (BASE, MLP))
     return f"The mixer has {mixer:.1f} thousand weights, the plain MLP in its place {plain:.1f} thousand."
-
-
-def _trust(frame: pd.DataFrame) -> str:
-    seeds = frame["seed"].nunique()
-    if seeds == 1:
-        return "One seed: there is no interval, so these are numbers of one run and no findings."
-    return f"95 % intervals over {seeds} seeds."

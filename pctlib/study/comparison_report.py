@@ -8,13 +8,14 @@ import numpy as np
 import pandas as pd
 
 from pctlib.data.people import People
+from pctlib.family_profiles import ComparisonProfile
 from pctlib.models.published import RIVALS
 from pctlib.profile_sections import CropProfile
 from pctlib.reporting.complexity import complexity_table
 from pctlib.reporting.tables import Interval, beside, published
 from pctlib.study.compared import FROZEN, RIVAL, VIT, WHOLE, Variant
 from pctlib.study.data import Splits
-from pctlib.study.findings import difference_in_words
+from pctlib.study.findings import difference_in_words, one_seed_note
 from pctlib.study.predictions import Predictions, judge, load_predictions, mean_pose_predictions
 from pctlib.study.representations import PCT, TITLES
 from pctlib.study.variants import summarise
@@ -242,13 +243,20 @@ def sizes_table(names: Iterable[str] | None = None) -> pd.DataFrame:
     )
 
 
-def finding(frame: pd.DataFrame, variants: Mapping[str, Variant], *, floor: Mapping[str, float]) -> str:
+def finding(
+    frame: pd.DataFrame,
+    variants: Mapping[str, Variant],
+    *,
+    floor: Mapping[str, float],
+    section: ComparisonProfile,
+) -> str:
     """Return in plain words which representation keeps hidden joints, with the numbers.
 
     Args:
         frame: of `train_variants`.
         variants: of the profile.
         floor: metrics of the mean pose.
+        section: says how long the heads learned, and from how many people.
     """
     metric = "PCK@0.2 hidden"
     titles = {name: variant.title for name, variant in variants.items() if variant.kind == FROZEN}
@@ -257,17 +265,18 @@ def finding(frame: pd.DataFrame, variants: Mapping[str, Variant], *, floor: Mapp
     means = frozen.groupby("variant")[metric].mean().dropna().sort_values()
     parts = []
     if len(means) > 1:
+        on = f" on {section.train_people} people" if section.train_people else ""
         most, fewest = (f"{name} ({100 * means[name]:.1f} %)" for name in means.index[[-1, 0]])
         parts.append(
-            f"On the same frozen features, {most} finds most hidden joints and {fewest} fewest; the mean "
-            f"pose finds {100 * floor[metric]:.1f} %."
+            f"On the same frozen features, after {section.frozen.epochs} epochs{on}, {most} finds most "
+            f"hidden joints and {fewest} fewest; the mean pose finds {100 * floor[metric]:.1f} %."
         )
     pair = (TITLES[PCT], TITLES[BASE])
     if set(pair) <= set(titles.values()):
         for joints in ("hidden", "seen"):
             what = f"points of PCK@0.2, {joints} joints"
             parts.append(difference_in_words(frozen, f"PCK@0.2 {joints}", *pair, what=what))
-    parts.append(_whole_networks(frame, variants, floor[metric]))
+    parts += [_whole_networks(frame, variants, floor[metric]), one_seed_note(frame)]
     return " ".join(filter(None, parts))
 
 

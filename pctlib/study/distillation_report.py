@@ -21,7 +21,7 @@ from pctlib.study.distillation import (
     VARIANTS,
     DistillationStudy,
 )
-from pctlib.study.findings import difference_in_words, failures
+from pctlib.study.findings import difference_in_words, failures, one_seed_note
 from pctlib.study.predictions import mean_pose_predictions
 from pctlib.study.variants import summarise
 
@@ -157,8 +157,14 @@ def distillation_finding(frame: pd.DataFrame) -> str:
             teacher += "; the teacher is no better than the student, so there was nothing to transfer"
     stages = f"Stage one: {words(FIRST, NEITHER)} Stage two: {words(SECOND, NEITHER)} {words(BOTH, FIRST)}"
     decay = f"Decay of stage one's losses: {words(FIRST, STEADY)}"
-    sentences = [f"{teacher}. Differences below 0 are gains.", stages, decay, failures(frame)]
-    return " ".join(sentences).strip()
+    sentences = [
+        f"{teacher}. Differences below 0 are gains.",
+        stages,
+        decay,
+        one_seed_note(frame),
+        failures(frame),
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _parts(frame: pd.DataFrame) -> dict[str, str]:

@@ -4,8 +4,10 @@ from typing import Any
 
 import pandas as pd
 
-from pctlib.reporting.tables import Interval
+from pctlib.reporting.tables import Interval, signed
 from pctlib.study.variants import FAILED, paired_difference
+
+ONE_SEED = "One seed: no intervals, so no finding."
 
 
 def difference_in_words(
@@ -22,16 +24,16 @@ def difference_in_words(
         scale: of the values; 100 for per cent.
     """
     names = f"'{variant}' against '{base}'"
-    if not {variant, base} <= _finished(frame, metric):
+    if not _comparable(frame, metric, variant, base):
         return f"{names}: not measured, as a training failed."
-    found = paired_difference(frame, metric, variant, base)
-    size = f"{names}: {scale * found.mean:+.1f}"
+    found = _difference(frame, metric, variant, base, scale)
+    size = f"{names}: {signed(found.mean)} {what}"
     if found.half_width is None:
-        return f"{size} {what} (one seed: no interval, so no finding)."
-    ends = sorted(scale * (found.mean + sign * found.half_width) for sign in (-1, 1))
+        return f"{size}." if frame["seed"].nunique() == 1 else f"{size} (one seed has both: no interval)."
+    ends = found.mean - found.half_width, found.mean + found.half_width
     verdict = "no difference is shown" if ends[0] <= 0 <= ends[1] else "more than chance"
-    interval = f"95 % interval {ends[0]:+.1f} to {ends[1]:+.1f} over {found.count} seeds"
-    return f"{size} {what} ({interval}: {verdict})."
+    interval = f"95 % interval {signed(ends[0])} to {signed(ends[1])} over {found.count} seeds"
+    return f"{size} ({interval}: {verdict})."
 
 
 def change_in_words(
@@ -46,28 +48,38 @@ def change_in_words(
         base: the one it is compared with.
         scale: of the values; 100 for per cent.
     """
-    if not {variant, base} <= _finished(frame, metric):
+    if not _comparable(frame, metric, variant, base):
         return "not measured"
-    found = paired_difference(frame, metric, variant, base)
+    found = _difference(frame, metric, variant, base, scale)
     if found.half_width is None:
-        return f"{scale * found.mean:+.1f}"
-    verdict = "more than chance" if abs(found.mean) > found.half_width else "may be chance"
-    return f"{scale * found.mean:+.2f} ± {scale * found.half_width:.2f} ({verdict})"
+        return signed(found)
+    return signed(found, 2) + ("" if abs(found.mean) > found.half_width else " (may be chance)")
 
 
 def interval_note(frame: pd.DataFrame) -> str:
     """Return how to read the changes of `change_in_words`: what their intervals are, or why there is none."""
     seeds = frame["seed"].nunique()
-    if seeds == 1:
-        return "One seed: no intervals, so no finding."
-    return (
+    return one_seed_note(frame) or (
         f"Means and 95 % intervals over {seeds} seeds; a difference is shown where the interval leaves out 0."
     )
 
 
-def _finished(frame: pd.DataFrame, metric: str) -> set[str]:
-    """Return the variants that have the metric with at least one seed."""
-    return set(frame.loc[frame[metric].notna(), "variant"]) if metric in frame else set()
+def one_seed_note(frame: pd.DataFrame) -> str:
+    """Return that one seed gives no finding; empty for several seeds."""
+    return ONE_SEED if frame["seed"].nunique() == 1 else ""
+
+
+def _difference(frame: pd.DataFrame, metric: str, variant: str, base: str, scale: float) -> Interval:
+    found = paired_difference(frame, metric, variant, base)
+    half = None if found.half_width is None else scale * found.half_width
+    return Interval(scale * found.mean, half, found.count)
+
+
+def _comparable(frame: pd.DataFrame, metric: str, variant: str, base: str) -> bool:
+    """Return whether at least one seed has the metric of both variants."""
+    measured = frame[frame[metric].notna()] if metric in frame else frame.iloc[:0]
+    seeds = [set(measured.loc[measured["variant"] == name, "seed"]) for name in (variant, base)]
+    return bool(seeds[0] & seeds[1])
 
 
 def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:

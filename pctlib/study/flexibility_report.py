@@ -5,8 +5,8 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pctlib.reporting.tables import Interval, beside, published
-from pctlib.study.findings import failures
+from pctlib.reporting.tables import Interval, beside, published, signed
+from pctlib.study.findings import ONE_SEED, failures
 from pctlib.study.flexibility import BASE, DECODER, Choice
 from pctlib.study.variants import paired_difference, summarise
 
@@ -91,11 +91,11 @@ def flexibility_finding(frame: pd.DataFrame, table: pd.DataFrame) -> str:
     found = dict(zip(changes["variant"], changes["against base (points)"], strict=True))
     ordered = sorted(found.items(), key=lambda entry: float(entry[1]))
     if len(set(frame["seed"])) == 1:
-        each = ", ".join(f"{name} {float(value):+.1f}" for name, value in ordered)
-        said = f"Points of PCK@0.2 against the base: {each}. One seed: no intervals, so no finding."
+        each = ", ".join(f"{name} {signed(float(value))}" for name, value in ordered)
+        said = f"Points of PCK@0.2 against the base: {each}. {ONE_SEED}"
     else:
         clear = [(name, value) for name, value in ordered if abs(value.mean) > value.half_width]
-        told = ", ".join(f"{name} {value.mean:+.1f} ± {value.half_width:.1f}" for name, value in clear)
+        told = ", ".join(f"{name} {signed(value)}" for name, value in clear)
         level = [name for name, _ in ordered if name not in dict(clear)]
         said = f"Points of PCK@0.2 against the base, beyond chance: {told or 'none'}. "
         said += f"No difference shown: {', '.join(level) or 'none'}."

@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 
 from pctlib.reporting.run_card import format_seconds
-from pctlib.reporting.tables import Interval, mean_interval
-from pctlib.study.findings import difference_in_words
+from pctlib.reporting.tables import Interval, mean_interval, signed
+from pctlib.study.findings import difference_in_words, one_seed_note
 from pctlib.study.grid import AP, BITS, ERROR, PERPLEXITY, SECONDS, STARTED, USAGE, WALL, point_folder
 from pctlib.study.variants import FAILED
 
@@ -126,14 +126,15 @@ def grid_finding(points: pd.DataFrame) -> str:
     means = grid_means(points, ERROR).stack()
     entries, tokens = means.idxmin()
     seeds = points.loc[points[ERROR].notna(), "seed"].nunique()
-    spread = f"mean over {seeds} seeds" if seeds > 1 else "one seed, so no interval and no finding"
+    spread = f", mean over {seeds} seeds" if seeds > 1 else ""
     return " ".join(
         part
         for part in (
-            f"The least reconstruction error, {means.min():.2f} px, is that of V = {entries}, M = {tokens} "
-            f"({spread}).",
+            f"The least reconstruction error, {means.min():.2f} px, is that of V = {entries}, M = {tokens}"
+            f"{spread}.",
             _along(points, "M", "tokens"),
             _along(points, "V", "entries"),
+            one_seed_note(points[points[ERROR].notna()]),
             _failures(points),
         )
         if part
@@ -145,7 +146,7 @@ def _along(points: pd.DataFrame, axis: str, what: str) -> str:
     found = steps(points, axis)
     if not found:
         return ""
-    changes = "; ".join(f"{before} to {after}: {_change(change)}" for before, after, change in found)
+    changes = "; ".join(f"{before} to {after}: {signed(change, 2)} px" for before, after, change in found)
     words = f"Change of the error with more {what}, {changes}."
     if any(change.half_width is None for *_, change in found):
         return words
@@ -153,11 +154,6 @@ def _along(points: pd.DataFrame, axis: str, what: str) -> str:
     if stop is None:
         return f"{words} Every step helps: no saturation up to {found[-1][1]} {what}."
     return f"{words} Beyond {stop} {what} the next step is not shown to help."
-
-
-def _change(change: Interval) -> str:
-    spread = "" if change.half_width is None else f" ± {change.half_width:.2f}"
-    return f"{change.mean:+.2f}{spread} px"
 
 
 def _failures(points: pd.DataFrame) -> str:

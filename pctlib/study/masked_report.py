@@ -10,7 +10,7 @@ from pctlib.data.images import denormalize
 from pctlib.family_profiles import MaskedProfile
 from pctlib.models.mae import MaskedAutoencoder, hide
 from pctlib.reporting.records import read_history
-from pctlib.study.findings import difference_in_words, failures
+from pctlib.study.findings import difference_in_words, failures, one_seed_note
 from pctlib.study.masked import LONGER, PRETRAINED, SCRATCH, VARIANTS, MaskedStudy
 from pctlib.study.predictions import choose_people
 from pctlib.study.variants import summarise
@@ -72,4 +72,4 @@ def masked_finding(frame: pd.DataFrame) -> str:
     sentences = [
         difference_in_words(frame, "PCK@0.2 all", PRETRAINED, base, what=what) for base in (SCRATCH, LONGER)
     ]
-    return " ".join([*sentences, failures(frame)]).strip()
+    return " ".join(filter(None, [*sentences, one_seed_note(frame), failures(frame)]))

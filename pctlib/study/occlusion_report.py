@@ -6,7 +6,7 @@ from typing import Any
 import pandas as pd
 
 from pctlib.occlusion import KINDS
-from pctlib.reporting.tables import Interval
+from pctlib.reporting.tables import Interval, signed
 from pctlib.study.methods import FLOOR
 from pctlib.study.occlusion import OcclusionRun
 from pctlib.study.robustness import METRICS, Part, Robustness, interval_ends
@@ -88,7 +88,7 @@ def finding(robustness: Robustness, *, method: str = "PCT", base: str = "Heatmap
     }
     text += f"{method} minus {_lower(base)}: {_listed(kinds)} percentage points. {_verdict(method, kinds)} "
     seen = {"seen joints": robustness.difference("error seen", method, base, part)}
-    text += f"On seen joints of these levels the difference is {_signed(seen['seen joints'])}. "
+    text += f"On seen joints of these levels the difference is {signed(seen['seen joints'])}. "
     wrong = [float(robustness.interval(name, "implausible", part)) for name in (method, base)]
     text += f"Implausible are {wrong[0]:.1f} % of the poses of {method}, {wrong[1]:.1f} % of {_lower(base)}."
     text += _ranked(robustness)
@@ -141,13 +141,7 @@ def _verdict(method: str, differences: dict[str, Interval | float]) -> str:
 
 
 def _listed(differences: dict[str, Interval | float]) -> str:
-    return ", ".join(f"{kind} {_signed(value)}" for kind, value in differences.items())
-
-
-def _signed(value: Interval | float) -> str:
-    half = getattr(value, "half_width", None)
-    number = f"{float(value):+.1f}".replace("-", "−")
-    return number + ("" if half is None else f" ± {half:.1f}")
+    return ", ".join(f"{kind} {signed(value)}" for kind, value in differences.items())
 
 
 def _and(words: Sequence[str]) -> str:

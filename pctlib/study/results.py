@@ -16,6 +16,7 @@ from pctlib.reporting.run_card import RunCard, load_run_card
 from pctlib.reporting.tables import Table, beside, mean_interval, published
 from pctlib.study.cost import cost
 from pctlib.study.data import load_splits
+from pctlib.study.findings import ONE_SEED
 from pctlib.study.layout import STEPS, StudyLayout
 from pctlib.study.methods import FLOOR, MAIN_METHODS, trained_methods
 from pctlib.study.pictures import gallery_rows, person_pictures
@@ -218,12 +219,16 @@ class StudyResults:
         return {step: words for step, words in said.items() if words}
 
     def findings_text(self) -> str:
-        """Return the findings as a markdown list, each with a link to its page."""
+        """Return the findings as a markdown list, each with a link to its page; what holds for all once."""
+        findings = self.findings()
+        if not findings:
+            return "Only the main comparison ran in this profile."
         lines = [
-            f"- **[{STEPS[step][1]}]({STEPS[step][0]}.html).** {words}"
-            for step, words in self.findings().items()
+            f"- **[{STEPS[step][1]}]({STEPS[step][0]}.html).** {words.replace(ONE_SEED, '').strip()}"
+            for step, words in findings.items()
         ]
-        return "\n".join(lines) or "Only the main comparison ran in this profile."
+        once = f"{ONE_SEED} What each page measured in its one run:\n\n"
+        return ("" if len(self.layout.profile.seeds) > 1 else once) + "\n".join(lines)
 
     def index_page(self) -> IndexPage:
         """Return the content of the report's index."""

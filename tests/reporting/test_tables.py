@@ -9,7 +9,7 @@ from bs4 import BeautifulSoup
 from scipy import stats
 
 from pctlib.reporting import Interval, Table, beside, csv_link, mean_interval, published
-from pctlib.reporting.tables import PUBLISHED, format_number, to_csv
+from pctlib.reporting.tables import PUBLISHED, format_number, signed, to_csv
 
 
 def parse(table):
@@ -122,6 +122,12 @@ def test_csv_joins_column_pairs():
 )
 def test_format_number(value, digits, text):
     assert format_number(value, digits) == text
+
+
+def test_signed_numbers_have_a_minus_of_their_own():
+    assert (signed(0.25, 2), signed(-1.26)) == ("+0.25", "−1.3")
+    assert signed(Interval(-0.5, 0.42, 3)) == "−0.5 ± 0.4"
+    assert signed(Interval(-0.5, None, 1)) == "−0.5"
 
 
 def test_every_published_table_is_read_and_named_in_its_readme():

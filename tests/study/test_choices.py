@@ -24,6 +24,7 @@ from pctlib.study.choices import (
     hidden_joints,
 )
 from pctlib.study.data import Splits
+from pctlib.study.findings import ONE_SEED
 from pctlib.study.heatmap import train_heatmap
 from pctlib.study.poses import load_poses
 from pctlib.study.tokenizer import build_tokenizer, load_tokenizer, reconstruct, train_tokenizer
@@ -225,16 +226,16 @@ def test_the_finding_says_what_differs_and_what_may_be_chance(profile):
         in found
     )
     assert "(may be chance)" in found
-    assert "'both losses, hard' -20.00 ± 0.00" in found
+    assert "'both losses, hard' −20.00 ± 0.00" in found
     assert "3 seeds" in found
     alone = choices_report.choices_finding(
         frame(row for row in rows if row[1] == 0), classifiers[:2], profile
     )
-    assert "One seed: there is no interval" in alone
+    assert alone.count(ONE_SEED) == 1
     assert "±" not in alone
     headline = choices_report.choices_headline(frame(rows), classifiers, profile)
     assert headline.startswith("one token for the whole pose changes it by +2.00 ± 0.00 (px). Seen joints")
-    assert "'both losses, hard' -20.00 ± 0.00." in headline
+    assert "'both losses, hard' −20.00 ± 0.00." in headline
     without = choices_report.choices_finding(frame(rows[3:]), classifiers, profile)
     assert "not known, as 'as in the profile' was not measured" in without
 

@@ -6,6 +6,7 @@ import pytest
 from comparison_study import COMPARISON, small_profile
 from study_people import make_people
 
+from pctlib.profiles import load_profile
 from pctlib.reporting.tables import Table
 from pctlib.study.compared import variants
 from pctlib.study.comparison_report import (
@@ -18,6 +19,7 @@ from pctlib.study.comparison_report import (
     sizes_table,
 )
 from pctlib.study.data import Splits
+from pctlib.study.findings import ONE_SEED
 from pctlib.study.predictions import Predictions
 
 BACKBONE = "mobilenetv4_conv_small_035"
@@ -120,15 +122,18 @@ def test_counted_beside_published():
 
 def test_the_finding_has_the_numbers_and_says_what_is_below_the_floor(compared):
     found, frame = compared
-    text = finding(frame, found, floor=FLOOR)
+    section = load_profile("demo").comparison
+    text = finding(frame, found, floor=FLOOR, section=section)
+    assert text.startswith("On the same frozen features, after 4 epochs on 1200 people, tokens (PCT)")
     assert "tokens (PCT) (80.5 %) finds most hidden joints" in text
     assert "mean pose finds 40.0 %" in text
     assert "'tokens (PCT)' against 'heatmap, DARK': +10.5 points of PCK@0.2, hidden joints" in text
     assert "over 2 seeds" in text
     assert "RTMCC 60.0 %, coordinates (DeepPose) 55.0 %" in text
     assert "2 of these 10 trainings do not beat the mean pose" in text
-    one = finding(frame[frame.seed == 0], found, floor=FLOOR | {"PCK@0.2 hidden": 0.0})
-    assert "one seed: no interval, so no finding" in one
+    low = FLOOR | {"PCK@0.2 hidden": 0.0}
+    one = finding(frame[frame.seed == 0], found, floor=low, section=section)
+    assert one.endswith(ONE_SEED)
     assert "do not beat" not in one
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from pctlib.reporting.tables import Interval
 from pctlib.study.findings import (
+    ONE_SEED,
     change_in_words,
     difference_in_words,
     failures,
@@ -30,18 +31,18 @@ def words(frame, **options):
     return difference_in_words(frame, "PCK", "b", "a", **({"what": "points"} | options))
 
 
-def test_one_seed_is_no_finding():
+def test_one_seed_has_no_interval():
     found = words(runs(a=[0.50], b=[0.53]))
-    assert found == "'b' against 'a': +3.0 points (one seed: no interval, so no finding)."
+    assert found == "'b' against 'a': +3.0 points."
     assert "+0.3 " in words(runs(a=[0.50], b=[0.53]), scale=10)
-    assert "-3.0 pixels" in words(runs(a=[0.53], b=[0.50]), what="pixels")
+    assert "−3.0 pixels" in words(runs(a=[0.53], b=[0.50]), what="pixels")
 
 
 def test_an_interval_with_zero_shows_no_difference():
     """Differences 1, 2, 3: mean 2, half width 4.303 / sqrt(3) = 2.484; -1, -2, -6: 6.57."""
     found = words(runs(a=[0.5, 0.5, 0.5], b=[0.51, 0.52, 0.53]))
     assert found == (
-        "'b' against 'a': +2.0 points (95 % interval -0.5 to +4.5 over 3 seeds: no difference is shown)."
+        "'b' against 'a': +2.0 points (95 % interval −0.5 to +4.5 over 3 seeds: no difference is shown)."
     )
     found = words(runs(a=[0.5, 0.6, 0.7], b=[0.52, 0.62, 0.721]))
     assert found.endswith("(95 % interval +1.9 to +2.2 over 3 seeds: more than chance).")
@@ -50,12 +51,12 @@ def test_an_interval_with_zero_shows_no_difference():
 def test_changes_in_a_list():
     one, three = runs(a=[0.50], b=[0.53]), runs(a=[0.5, 0.5, 0.5], b=[0.51, 0.52, 0.53])
     assert change_in_words(one, "PCK", "b", "a") == "+3.0"
-    assert change_in_words(one, "PCK", "a", "b", scale=10) == "-0.3"
+    assert change_in_words(one, "PCK", "a", "b", scale=10) == "−0.3"
     assert change_in_words(three, "PCK", "b", "a") == "+2.00 ± 2.48 (may be chance)"
     sure = runs(a=[0.5, 0.6, 0.7], b=[0.48, 0.58, 0.679])
-    assert change_in_words(sure, "PCK", "b", "a") == "-2.03 ± 0.14 (more than chance)"
+    assert change_in_words(sure, "PCK", "b", "a") == "−2.03 ± 0.14"
     assert change_in_words(runs(a=[0.5], b=[np.nan]), "PCK", "b", "a") == "not measured"
-    assert interval_note(one) == "One seed: no intervals, so no finding."
+    assert interval_note(one) == ONE_SEED
     assert interval_note(three).startswith("Means and 95 % intervals over 3 seeds")
 
 

@@ -148,7 +148,7 @@ def test_table_and_finding_with_several_seeds(study):
     assert table["multiply-adds (M)"].tolist()[:2] == [10.0, 11.0]
     assert float(table["against base (points)"][3]) == pytest.approx(-3.0)
     found = flexibility_finding(frame, table)
-    assert "beyond chance: FFN frozen -9.0 ± 0.0, attention frozen -8.0" in found
+    assert "beyond chance: FFN frozen −9.0 ± 0.0, attention frozen −8.0" in found
     assert found.endswith("No difference shown: 32 x 48 px.")
     bars = bars_frame(table)
     assert len(bars) == 2 * len(NAMES)
@@ -162,8 +162,8 @@ def test_table_and_finding_with_one_seed_and_a_failed_training(study):
     frame.loc[9, ["PCK@0.2 all", "PCK@0.2 seen", "PCK@0.2 hidden"]] = float("nan")
     table = flexibility_table(frame, study.choices)
     found = flexibility_finding(frame, table)
-    assert "FFN frozen -" not in found
-    assert "simple decoder -7.0" in found
+    assert "FFN frozen −" not in found
+    assert "simple decoder −7.0" in found
     assert "One seed: no intervals, so no finding." in found
     assert "Failed trainings: 'FFN frozen' with seed 0 (ValueError: no)." in found
 

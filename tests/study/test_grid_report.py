@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from pctlib.study import grid_report
+from pctlib.study.findings import ONE_SEED
 from pctlib.study.grid import BITS, ERROR, STARTED, WALL
 
 ERRORS = {8: {2: 9.0, 4: 5.0, 8: 5.0}, 16: {2: 7.0, 4: 3.0, 8: 3.0}, 32: {2: 5.0, 4: 1.0, 8: 1.0}}
@@ -83,12 +84,13 @@ def test_saturation_is_where_the_next_step_is_not_shown_to_help():
 
 def test_the_finding_takes_its_numbers_from_the_points():
     words = grid_report.grid_finding(points_of(ERRORS))
-    assert "1.00 px, is that of V = 32, M = 4 (mean over 3 seeds)" in words
-    assert "more tokens, 2 to 4: -4.00 ± 0.00 px; 4 to 8: +0.00 ± 0.00 px. Beyond 4 tokens" in words
+    assert "1.00 px, is that of V = 32, M = 4, mean over 3 seeds." in words
+    assert "more tokens, 2 to 4: −4.00 ± 0.00 px; 4 to 8: +0.00 ± 0.00 px. Beyond 4 tokens" in words
     assert "Every step helps: no saturation up to 32 entries" in words
     one = grid_report.grid_finding(points_of(ERRORS, seeds=1))
-    assert "one seed, so no interval and no finding" in one
-    assert "2 to 4: -4.00 px" in one
+    assert "M = 4. Change" in one
+    assert one.endswith(ONE_SEED)
+    assert "2 to 4: −4.00 px" in one
     assert "Beyond" not in one
     assert "saturation" not in one
 
@@ -133,7 +135,7 @@ def classified(seeds):
 
 def test_the_row_is_compared_between_its_ends():
     words = grid_report.row_finding(classified(1))
-    assert "'V32' against 'V8': +10.0 points of PCK@0.2, seen joints (one seed" in words
+    assert "'V32' against 'V8': +10.0 points of PCK@0.2, seen joints." in words
     assert "hidden joints" in words
     assert grid_report.row_finding(classified(1).iloc[:1]) == ""
     frame = grid_report.row_curves(classified(1))

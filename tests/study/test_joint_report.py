@@ -76,8 +76,8 @@ def test_finding_of_one_seed_and_of_several(study):
     found = joint_finding(runs(0.5, 0.6, 0.55), study)
     assert found == (
         "In points of PCK@0.2, a backbone for all data sets against one for each: coco +10.0, mpii +10.0, "
-        "crowdpose +10.0, on average +10.0. Experts against none: coco -5.0, mpii -5.0, crowdpose -5.0, "
-        "on average -5.0. One seed: no intervals, so no finding."
+        "crowdpose +10.0, on average +10.0. Experts against none: coco −5.0, mpii −5.0, crowdpose −5.0, "
+        "on average −5.0. One seed: no intervals, so no finding."
     )
     assert "coco +10.00 ± 0.00" in joint_finding(runs(0.5, 0.6, 0.55, seeds=3), study)
     failed = runs(0.5, 0.6, np.nan).assign(failed=[np.nan, np.nan, "ValueError: full"])

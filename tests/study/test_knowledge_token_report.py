@@ -40,7 +40,7 @@ def test_finding_names_every_difference():
     assert transfer_finding(runs()) == (
         "In points of PCK@0.2, the teacher against the student alone: +10.0. What the student gains: "
         "from the heatmaps +2.0, from the token +1.0, from both +3.0. The token against a random one "
-        "as long: -0.5. The token in the teacher itself: +1.0. One seed: no intervals, so no finding."
+        "as long: −0.5. The token in the teacher itself: +1.0. One seed: no intervals, so no finding."
     )
     assert "from both +3.00 ± 0.00" in transfer_finding(runs(seeds=2))
 
