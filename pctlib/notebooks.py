@@ -65,7 +65,7 @@ def run_notebook(
     executed.parent.mkdir(parents=True, exist_ok=True)
     logging.getLogger("papermill.translators").setLevel(logging.ERROR)
     try:
-        with _local_sockets() as config:
+        with _kernel_settings() as config:
             papermill.execute_notebook(
                 str(notebook),
                 str(executed),
@@ -89,7 +89,12 @@ def run_notebook(
 
 
 @contextmanager
-def _local_sockets() -> Iterator[Config]:
-    """Let notebook and kernel talk over sockets in a folder of their own: no port, nobody else's kernel."""
+def _kernel_settings() -> Iterator[Config]:
+    """Let notebook and kernel talk over sockets in a folder of their own: no port, nobody else's kernel.
+
+    The kernel is killed once the last cell has run.
+    """
     with tempfile.TemporaryDirectory(prefix="pctlib-") as folder:
-        yield Config({"KernelManager": {"transport": "ipc", "ip": str(Path(folder) / "kernel")}})
+        sockets = {"transport": "ipc", "ip": str(Path(folder) / "kernel")}
+        # A kernel that is asked to end is interrupted first, and at times prints that as an error.
+        yield Config({"KernelManager": sockets, "NotebookClient": {"shutdown_kernel": "immediate"}})
