@@ -45,7 +45,8 @@ class Interval:
 def signed(value: Interval | float, digits: int = 1) -> str:
     """Return a difference with its sign and, where it has one, its half width, such as "−0.5 ± 0.4"."""
     half = getattr(value, "half_width", None)
-    number = f"{float(value):+.{digits}f}".replace("-", "−")
+    number = f"{float(value):+.{digits}f}"
+    number = number[1:] if float(number) == 0 else number.replace("-", "−")
     return number + ("" if half is None else f" ± {half:.{digits}f}")
 
 

@@ -128,6 +128,7 @@ def test_signed_numbers_have_a_minus_of_their_own():
     assert (signed(0.25, 2), signed(-1.26)) == ("+0.25", "−1.3")
     assert signed(Interval(-0.5, 0.42, 3)) == "−0.5 ± 0.4"
     assert signed(Interval(-0.5, None, 1)) == "−0.5"
+    assert (signed(-0.04), signed(0.04)) == ("0.0", "0.0")
 
 
 def test_every_published_table_is_read_and_named_in_its_readme():

@@ -85,7 +85,7 @@ def test_saturation_is_where_the_next_step_is_not_shown_to_help():
 def test_the_finding_takes_its_numbers_from_the_points():
     words = grid_report.grid_finding(points_of(ERRORS))
     assert "1.00 px, is that of V = 32, M = 4, mean over 3 seeds." in words
-    assert "more tokens, 2 to 4: −4.00 ± 0.00 px; 4 to 8: +0.00 ± 0.00 px. Beyond 4 tokens" in words
+    assert "more tokens, 2 to 4: −4.00 ± 0.00 px; 4 to 8: 0.00 ± 0.00 px. Beyond 4 tokens" in words
     assert "Every step helps: no saturation up to 32 entries" in words
     one = grid_report.grid_finding(points_of(ERRORS, seeds=1))
     assert "M = 4. Change" in one
