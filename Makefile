@@ -28,7 +28,7 @@ study: $(ENV)  ## run the study: PROFILE=demo|extended|paper DATA=procedural|coc
 		--data-root "$(DATA_ROOT)" --cores $(CORES)
 
 test: $(ENV)  ## run all tests (ARGS="-k tokenizer" for some)
-	$(BIN)/python -m pytest $(ARGS)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile $(ARGS)
 
 lab: $(ENV)  ## open JupyterLab on the notebooks
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter lab notebooks
