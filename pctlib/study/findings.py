@@ -27,12 +27,13 @@ def difference_in_words(
     if not _comparable(frame, metric, variant, base):
         return f"{names}: not measured, as a training failed."
     found = _difference(frame, metric, variant, base, scale)
-    size = f"{names}: {signed(found.mean)} {what}"
+    digits = 1 if found.half_width is None else 2
+    size = f"{names}: {signed(found.mean, digits)} {what}"
     if found.half_width is None:
         return f"{size}." if frame["seed"].nunique() == 1 else f"{size} (one seed has both: no interval)."
     ends = found.mean - found.half_width, found.mean + found.half_width
     verdict = "no difference is shown" if ends[0] <= 0 <= ends[1] else "more than chance"
-    interval = f"95 % interval {signed(ends[0])} to {signed(ends[1])} over {found.count} seeds"
+    interval = f"95 % interval {signed(ends[0], 2)} to {signed(ends[1], 2)} over {found.count} seeds"
     return f"{size} ({interval}: {verdict})."
 
 

@@ -127,7 +127,7 @@ def test_the_finding_has_the_numbers_and_says_what_is_below_the_floor(compared):
     assert text.startswith("On the same frozen features, after 4 epochs on 1200 people, tokens (PCT)")
     assert "tokens (PCT) (80.5 %) finds most hidden joints" in text
     assert "mean pose finds 40.0 %" in text
-    assert "'tokens (PCT)' against 'heatmap, DARK': +10.5 points of PCK@0.2, hidden joints" in text
+    assert "'tokens (PCT)' against 'heatmap, DARK': +10.50 points of PCK@0.2, hidden joints" in text
     assert "over 2 seeds" in text
     assert "RTMCC 60.0 %, coordinates (DeepPose) 55.0 %" in text
     assert "2 of these 10 trainings do not beat the mean pose" in text

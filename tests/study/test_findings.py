@@ -42,10 +42,10 @@ def test_an_interval_with_zero_shows_no_difference():
     """Differences 1, 2, 3: mean 2, half width 4.303 / sqrt(3) = 2.484; -1, -2, -6: 6.57."""
     found = words(runs(a=[0.5, 0.5, 0.5], b=[0.51, 0.52, 0.53]))
     assert found == (
-        "'b' against 'a': +2.0 points (95 % interval −0.5 to +4.5 over 3 seeds: no difference is shown)."
+        "'b' against 'a': +2.00 points (95 % interval −0.48 to +4.48 over 3 seeds: no difference is shown)."
     )
     found = words(runs(a=[0.5, 0.6, 0.7], b=[0.52, 0.62, 0.721]))
-    assert found.endswith("(95 % interval +1.9 to +2.2 over 3 seeds: more than chance).")
+    assert found.endswith("(95 % interval +1.89 to +2.18 over 3 seeds: more than chance).")
 
 
 def test_changes_in_a_list():

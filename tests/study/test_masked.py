@@ -205,8 +205,8 @@ def test_table_and_finding():
     assert table["epochs of poses"].tolist() == [2, 2, 4]
     assert table["PCK@0.2 (%)"].map(float).tolist() == pytest.approx([50.5, 55.5, 52.5])
     found = masked_finding(frame)
-    assert "'pretrained' against 'from scratch': +5.0 points of PCK@0.2" in found
-    assert "'pretrained' against 'from scratch, longer': +3.0 points" in found
+    assert "'pretrained' against 'from scratch': +5.00 points of PCK@0.2" in found
+    assert "'pretrained' against 'from scratch, longer': +3.00 points" in found
 
 
 def test_bad_sections_are_named():
