@@ -152,6 +152,8 @@ def test_a_failed_point_is_run_again_and_the_others_are_kept(study):
 def test_a_killed_run_goes_on_and_keeps_what_was_made(study):
     report = study / "reports" / "smoke"
     kept = (report / "heatmap-seed0" / "model.safetensors").stat().st_mtime_ns
+    executed = report / "masked" / "executed.ipynb"
+    before = executed.stat().st_mtime_ns
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
     with edited(study / "pctlib" / "models" / "mae.py"):
         process = subprocess.Popen(
@@ -162,7 +164,9 @@ def test_a_killed_run_goes_on_and_keeps_what_was_made(study):
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(12)  # somewhere inside the notebook of masked pretraining
+        while not executed.exists() or executed.stat().st_mtime_ns == before:  # saved with every cell
+            assert process.poll() is None
+            time.sleep(0.1)
         os.killpg(process.pid, signal.SIGKILL)
         process.wait()
         assert "masked" in planned(study)
