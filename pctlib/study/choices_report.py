@@ -6,7 +6,7 @@ from pctlib.data.people import People
 from pctlib.profiles import Profile
 from pctlib.reporting.tables import Interval
 from pctlib.study.choices import AS_MANY_BITS, BASE, BOTH, LOOKUPS, MLP, ONE, changes_of
-from pctlib.study.findings import change_in_words, failures, interval_note
+from pctlib.study.findings import change_in_words, comparable, failures, interval_note
 from pctlib.study.predictions import judge, mean_pose_predictions
 from pctlib.study.variants import FAILED, summarise
 
@@ -184,10 +184,9 @@ def choices_headline(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profil
 
 def _changed_by(frame: pd.DataFrame, metric: str, variant: str, words: str) -> str:
     """Return the words with the difference of a variant to the base; empty if one was not measured."""
-    measured = frame[frame[metric].notna()] if metric in frame else frame.iloc[:0]
-    if not {variant, BASE} <= set(measured["variant"]):
+    if not comparable(frame, metric, variant, BASE):
         return ""
-    return f"{words} {change_in_words(measured, metric, variant, BASE, scale=1)}"
+    return f"{words} {change_in_words(frame, metric, variant, BASE, scale=1)}"
 
 
 def _differences(frame: pd.DataFrame, metric: str, base: str, what: str, *, scale: float = 1.0) -> str:

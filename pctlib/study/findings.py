@@ -24,7 +24,7 @@ def difference_in_words(
         scale: of the values; 100 for per cent.
     """
     names = f"'{variant}' against '{base}'"
-    if not _comparable(frame, metric, variant, base):
+    if not comparable(frame, metric, variant, base):
         return f"{names}: not measured, as a training failed."
     found = _difference(frame, metric, variant, base, scale)
     digits = 1 if found.half_width is None else 2
@@ -49,7 +49,7 @@ def change_in_words(
         base: the one it is compared with.
         scale: of the values; 100 for per cent.
     """
-    if not _comparable(frame, metric, variant, base):
+    if not comparable(frame, metric, variant, base):
         return "not measured"
     found = _difference(frame, metric, variant, base, scale)
     if found.half_width is None:
@@ -76,7 +76,7 @@ def _difference(frame: pd.DataFrame, metric: str, variant: str, base: str, scale
     return Interval(scale * found.mean, half, found.count)
 
 
-def _comparable(frame: pd.DataFrame, metric: str, variant: str, base: str) -> bool:
+def comparable(frame: pd.DataFrame, metric: str, variant: str, base: str) -> bool:
     """Return whether at least one seed has the metric of both variants."""
     measured = frame[frame[metric].notna()] if metric in frame else frame.iloc[:0]
     seeds = [set(measured.loc[measured["variant"] == name, "seed"]) for name in (variant, base)]

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from pctlib.reporting.tables import Interval, beside, published, signed
-from pctlib.study.findings import ONE_SEED, failures
+from pctlib.study.findings import failures, one_seed_note
 from pctlib.study.flexibility import BASE, DECODER, Choice
 from pctlib.study.variants import paired_difference, summarise
 
@@ -90,9 +90,9 @@ def flexibility_finding(frame: pd.DataFrame, table: pd.DataFrame) -> str:
     changes = table[table["variant"] != BASE].dropna(subset="against base (points)")
     found = dict(zip(changes["variant"], changes["against base (points)"], strict=True))
     ordered = sorted(found.items(), key=lambda entry: float(entry[1]))
-    if len(set(frame["seed"])) == 1:
+    if note := one_seed_note(frame):
         each = ", ".join(f"{name} {signed(float(value))}" for name, value in ordered)
-        said = f"Points of PCK@0.2 against the base: {each}. {ONE_SEED}"
+        said = f"Points of PCK@0.2 against the base: {each}. {note}"
     else:
         clear = [(name, value) for name, value in ordered if abs(value.mean) > value.half_width]
         told = ", ".join(f"{name} {signed(value)}" for name, value in clear)
