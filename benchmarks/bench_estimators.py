@@ -103,4 +103,4 @@ def _check_equal(ours: PoseEstimator, theirs: nn.Module, images: Tensor) -> None
     expected, heatmaps = theirs(images).heatmaps, ours(images).heatmaps
     difference = ((heatmaps - expected).abs().max() / expected.abs().max()).item()
     if not difference < _TOLERANCE:
-        raise ValueError(f"heatmaps of ours and of transformers differ by {difference:.2g} of the largest value")
+        raise ValueError(f"heatmaps of ours and of transformers differ by {difference:.2g} of the peak")

@@ -49,7 +49,7 @@ def test_implementations_that_differ_are_not_compared():
     theirs = bench_estimators._transformers(model.eval())
     with torch.no_grad():
         theirs.head.conv.weight.mul_(1 / 1.01)
-    with pytest.raises(ValueError, match=r"heatmaps of ours and of transformers differ by 0\.01 of the larg"):
+    with pytest.raises(ValueError, match=r"heatmaps of ours and of transformers differ by 0\.01 of the peak"):
         bench_estimators._check_equal(model, theirs, torch.randn(1, 3, *SIZE))
 
 
