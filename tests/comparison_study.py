@@ -41,13 +41,17 @@ def small_profile(folder: Path, **changes: object) -> Profile:
 def make_study(folder: Path) -> tuple[Profile, Splits]:
     """Train tokenizer and heatmap backbone of seed 0 below a folder."""
     profile = small_profile(folder)
-    people = [
-        make_people(folder / name, count, seed=n) for n, (name, count) in enumerate([("t", 16), ("v", 5)])
-    ]
-    splits = Splits(*people, "drawn")
+    splits = study_people(folder)
+    people = splits.train, splits.val
     train_heatmap(profile, splits, seed=0, out_dir=folder / "heatmap-seed0", progress=False)
     poses = [load_poses(p, profile, training=t) for p, t in zip(people, (True, False), strict=True)]
     train_tokenizer(
         profile, poses[0], val_poses=poses[1], seed=0, out_dir=folder / "tokenizer-seed0", progress=False
     )
     return profile, splits
+
+
+def study_people(folder: Path) -> Splits:
+    """Draw the people of the study below a folder."""
+    sizes = [("t", 16), ("v", 5)]
+    return Splits(*(make_people(folder / n, count, seed=s) for s, (n, count) in enumerate(sizes)), "drawn")

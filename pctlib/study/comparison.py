@@ -40,8 +40,9 @@ from pctlib.study.fitting import Fitted, fit_estimator, load_fitted, save_fitted
 from pctlib.study.heatmap import load_heatmap
 from pctlib.study.identity import fingerprint
 from pctlib.study.methods import Trained
+from pctlib.study.poses import load_poses
 from pctlib.study.representations import PCT
-from pctlib.study.tokenizer import adopt_tokenizer, load_tokenizer
+from pctlib.study.tokenizer import adopt_tokenizer, load_tokenizer, train_tokenizer
 
 _DESCRIPTION = "model.json"
 _WEIGHTS = 50  # of the draw of weights
@@ -59,6 +60,17 @@ class Shared(NamedTuple):
     seed: int
     stage: FrozenStage
     mirrored: Features | None
+
+
+class Run(NamedTuple):
+    """One variant with one seed: its profile, the frozen parts of a variant of tokens, and its folder."""
+
+    name: str
+    variant: Variant
+    profile: Profile
+    parts: Parts | None
+    seed: int
+    folder: Path
 
 
 class Recipe(NamedTuple):
@@ -80,7 +92,8 @@ class WholeTask(FrozenTask):
 class Comparison:
     """Train and measure one network after another: the function that `train_variants` calls.
 
-    Crops and features are made once and shared.
+    Crops and features are made once and shared. Tokens are those of the study's tokenizer, or, where the
+    comparison learns from fewer people than the study, of one that has learned from these alone.
 
     Args:
         profile: with a comparison.
@@ -99,7 +112,9 @@ class Comparison:
         self.section = comparison_section(profile)
         self.variants = variants(profile)
         self.splits = first_people(splits, self.section.train_people)
+        self._fewer = self.splits is not splits
         self._crops: dict[tuple[int, bool, tuple[int, int]], Crops] = {}
+        self._tokenizers: set[Path] = set()  # that are trained
         self._shared: Shared | None = None
 
     def __call__(self, name: str, seed: int, folder: Path) -> dict[str, Any]:
@@ -118,9 +133,10 @@ class Comparison:
             ValueError: as `build_variant` and `pctlib.training.train`.
         """
         variant = self.variants[name]
-        profile = self._profile(variant, seed)
+        tokenizer = self._tokenizer(seed, folder.parent) if variant.representation == PCT else None
+        profile = self._profile(variant, seed, tokenizer)
         train = {FROZEN: self._train_frozen, WHOLE: self._train_whole, RIVAL: self._train_rival}
-        fitted = train[variant.kind](name, profile, seed, folder)
+        fitted = train[variant.kind](Run(name, variant, profile, self._parts(seed, tokenizer), seed, folder))
         skeleton = self.splits.train.skeleton.name
         description = {"variant": name, "skeleton": skeleton, "profile": profile.model_dump(mode="json")}
         write_json(folder / _DESCRIPTION, description)
@@ -140,40 +156,54 @@ class Comparison:
     def _folder(self, step: str, seed: int) -> Path:
         return self.study_dir / f"{step}-seed{seed}"
 
-    def _profile(self, variant: Variant, seed: int) -> Profile:
+    def _tokenizer(self, seed: int, runs: Path) -> Path:
+        """Return the folder of a tokenizer that has learned from the people of this comparison."""
+        if not self._fewer:
+            return self._folder("tokenizer", seed)
+        folder = runs / "tokenizer"
+        if folder not in self._tokenizers:
+            groups = ((self.splits.train, True), (self.splits.val, False))
+            poses = [load_poses(people, self.profile, training=training) for people, training in groups]
+            guide = self._backbone(seed) if self.profile.tokenizer.guide_ratio else None
+            options = {"guide": guide, "progress": self.progress}
+            train_tokenizer(self.profile, poses[0], val_poses=poses[1], seed=seed, out_dir=folder, **options)
+            self._tokenizers.add(folder)
+        return folder
+
+    def _profile(self, variant: Variant, seed: int, tokenizer: Path | None) -> Profile:
         """Return the profile with the sections that the trained parts of a variant were built from."""
         profile = self.profile
-        if variant.representation == PCT:
-            profile = adopt_tokenizer(profile, self._folder("tokenizer", seed))
-        if variant.kind == FROZEN or (variant.representation == PCT and profile.tokenizer.guide_ratio):
+        if tokenizer is not None:
+            profile = adopt_tokenizer(profile, tokenizer)
+        if variant.kind == FROZEN or (tokenizer is not None and profile.tokenizer.guide_ratio):
             trained = read_json(self._folder("heatmap", seed) / _DESCRIPTION)["profile"]
             heatmap = Profile.model_validate(trained).heatmap
             profile = profile.model_copy(update={"heatmap": heatmap})
         return profile
 
-    def _parts(self, variant: Variant, seed: int) -> Parts | None:
-        """Return the trained tokenizer, with its guide, for a variant of tokens."""
-        if variant.representation != PCT:
+    def _parts(self, seed: int, folder: Path | None) -> Parts | None:
+        """Return the trained tokenizer, with its guide; None where there is none."""
+        if folder is None:
             return None
-        tokenizer = load_tokenizer(self._folder("tokenizer", seed))
+        tokenizer = load_tokenizer(folder)
         return Parts(tokenizer, self._backbone(seed) if tokenizer.guided else None)
 
     def _backbone(self, seed: int) -> Backbone:
         return load_heatmap(self._folder("heatmap", seed)).backbone
 
-    def _train_frozen(self, name: str, profile: Profile, seed: int, folder: Path) -> Fitted:
-        shared, variant = self._share(seed), self.variants[name]
-        stage, parts = shared.stage, self._parts(variant, seed)
-        people = stage.val_crops.people
-        torch.manual_seed(mix_seed(seed, _WEIGHTS))
-        network = frozen_network(variant, profile, people.skeleton, backbone=stage.backbone, parts=parts)
+    def _train_frozen(self, run: Run) -> Fitted:
+        shared = self._share(run.seed)
+        stage, people = shared.stage, shared.stage.val_crops.people
+        torch.manual_seed(mix_seed(run.seed, _WEIGHTS))
+        options = {"backbone": stage.backbone, "parts": run.parts}
+        network = frozen_network(run.variant, run.profile, people.skeleton, **options)
         result = train_head(
-            profile.model_copy(update={"classifier": self._frozen_classifier()}),
+            run.profile.model_copy(update={"classifier": self._frozen_classifier()}),
             stage,
             network.representation,
-            seed=seed,
-            out_dir=folder,
-            identity=_identity(name, profile, stage.backbone, parts),
+            seed=run.seed,
+            out_dir=run.folder,
+            identity=_identity(run, stage.backbone),
             progress=self.progress,
         )
         head = result.model.representation
@@ -181,7 +211,7 @@ class Comparison:
             found = predict_people(result.model, stage.val_crops, flip_test=self.section.flip_test)
         else:
             found = predict_from_features(head, stage.val_features, mirrored=shared.mirrored)
-        return save_fitted(result.model, result.history, found, people=people, out_dir=folder)
+        return save_fitted(result.model, result.history, found, people=people, out_dir=run.folder)
 
     def _share(self, seed: int) -> Shared:
         """Return what the frozen variants of a seed share; that of the last seed is kept."""
@@ -202,42 +232,36 @@ class Comparison:
         training = classifier.training.model_copy(update={"epochs": frozen.epochs})
         return classifier.model_copy(update={"cached_views": frozen.views, "training": training})
 
-    def _train_whole(self, name: str, profile: Profile, seed: int, folder: Path) -> Fitted:
+    def _train_whole(self, run: Run) -> Fitted:
         whole, own = self.section.whole, {}
-        recipe = Recipe(self.splits.train, whole.training, profile.heatmap.augmentation)
-        if self.variants[name].backbone == VIT:
+        recipe = Recipe(self.splits.train, whole.training, run.profile.heatmap.augmentation)
+        if run.variant.backbone == VIT:
             recipe = recipe._replace(settings=whole.vitpose.training, augmentation=whole.vitpose.augmentation)
             own = whole.vitpose.model_dump(mode="json", exclude={"training"})
-        return self._fit(name, profile, recipe, seed=seed, folder=folder, own=own)
+        return self._fit(run, recipe, own=own)
 
-    def _train_rival(self, name: str, profile: Profile, seed: int, folder: Path) -> Fitted:
+    def _train_rival(self, run: Run) -> Fitted:
         rivals = self.section.rivals
         people = first_people(self.splits, rivals.train_people).train
-        recipe = Recipe(people, rivals.training, profile.heatmap.augmentation)
-        return self._fit(name, profile, recipe, seed=seed, folder=folder, own={})
+        return self._fit(run, Recipe(people, rivals.training, run.profile.heatmap.augmentation), own={})
 
-    def _fit(
-        self, name: str, profile: Profile, recipe: Recipe, *, seed: int, folder: Path, own: dict[str, Any]
-    ) -> Fitted:
+    def _fit(self, run: Run, recipe: Recipe, *, own: dict[str, Any]) -> Fitted:
         """Train a network that shares nothing but people and crops with others."""
-        variant = self.variants[name]
-        sized = sized_profile(variant, profile)
+        sized = sized_profile(run.variant, run.profile)
         people = ((recipe.people, True), (self.splits.val, False))
         crops = [self._cut(group, sized, training=training) for group, training in people]
-        parts = self._parts(variant, seed)
-        torch.manual_seed(mix_seed(seed, _WEIGHTS))
-        model = build_variant(variant, profile, self.splits.train.skeleton, parts=parts)
-        identity = _identity(name, profile, None, parts) | own
-        learned = {"augmentation": recipe.augmentation, "identity": identity}
+        torch.manual_seed(mix_seed(run.seed, _WEIGHTS))
+        model = build_variant(run.variant, run.profile, self.splits.train.skeleton, parts=run.parts)
+        learned = {"augmentation": recipe.augmentation, "identity": _identity(run, None) | own}
         return fit_estimator(
             model,
             *crops,
             settings=recipe.settings,
             augmentation=recipe.augmentation,
-            seed=seed,
-            out_dir=folder,
+            seed=run.seed,
+            out_dir=run.folder,
             flip_test=self.section.flip_test,
-            device=profile.device,
+            device=run.profile.device,
             task=WholeTask(model, crops[0], val_crops=crops[1], **learned),
             progress=self.progress,
         )
@@ -250,12 +274,17 @@ class Comparison:
         return self._crops[key]
 
 
-def _identity(name: str, profile: Profile, backbone: nn.Module | None, parts: Parts | None) -> dict[str, Any]:
+def _identity(run: Run, backbone: nn.Module | None) -> dict[str, Any]:
     """Return what tells a run from others besides people, shapes and schedule: values and trained parts."""
     kept = {"crop", "heatmap", "classifier"}
-    values = profile.model_dump(mode="json", include=kept, exclude={name: {"training"} for name in kept})
+    values = run.profile.model_dump(mode="json", include=kept, exclude={name: {"training"} for name in kept})
+    parts = run.parts
     trained = [part for part in (backbone, parts and parts.tokenizer, parts and parts.guide) if part]
-    return {"variant": name, **values, "trained": [fingerprint(*p.state_dict().values()) for p in trained]}
+    return {
+        "variant": run.name,
+        **values,
+        "trained": [fingerprint(*p.state_dict().values()) for p in trained],
+    }
 
 
 def load_compared(folder: str | Path) -> Trained:

@@ -1,6 +1,6 @@
 """Every trained estimator of a study by name, wherever the notebooks have left it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import NamedTuple
@@ -34,15 +34,15 @@ FLOOR = "Mean pose"
 
 
 def trained_methods(
-    study_dir: str | Path, seeds: Sequence[int], *, compared: bool = True
+    study_dir: str | Path, seeds: Sequence[int], *, compared: Collection[str] = ()
 ) -> dict[str, dict[int, Loader]]:
     """Return the estimators that a study has trained: those of PCT first, then the compared ones.
 
     Args:
         study_dir: folder of the study, such as reports/demo.
         seeds: of the runs.
-        compared: also those of the comparison of representations, where it has run; variants that failed
-            are not there.
+        compared: variants of the comparison of representations that are wanted too; those that failed or
+            have not run are left out.
 
     Returns:
         method -> seed -> a function without arguments that reads the estimator with its input size.
@@ -58,14 +58,16 @@ def trained_methods(
             if not (path / WEIGHTS).is_file():
                 raise FileNotFoundError(f"{name}: no trained model {path / WEIGHTS}")
         methods[name] = {seed: partial(_load_main, load, path) for seed, path in folders.items()}
-    return methods | (_compared(study_dir, seeds) if compared else {})
+    return methods | _compared(study_dir, seeds, compared)
 
 
-def _compared(study_dir: Path, seeds: Sequence[int]) -> dict[str, dict[int, Loader]]:
+def _compared(study_dir: Path, seeds: Sequence[int], names: Collection[str]) -> dict[str, dict[int, Loader]]:
     methods: dict[str, dict[int, Loader]] = {}
     for seed in seeds:
-        for path in sorted((study_dir / COMPARED.format(seed=seed)).glob(f"*/{WEIGHTS}")):
-            methods.setdefault(path.parent.name, {})[seed] = partial(_load_compared, path.parent)
+        runs = study_dir / COMPARED.format(seed=seed)
+        for name in sorted(names):
+            if (runs / name / WEIGHTS).is_file():
+                methods.setdefault(name, {})[seed] = partial(_load_compared, runs / name)
     return methods
 
 

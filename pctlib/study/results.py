@@ -361,7 +361,7 @@ class StudyResults:
 def _costs(layout: StudyLayout, study_dir: Path) -> dict[str, dict[str, float]]:
     """Return what the estimators of the first seed cost, measured now."""
     seed, profile = layout.profile.seeds[0], layout.profile
-    loaders = trained_methods(study_dir, [seed], compared=False)
+    loaders = trained_methods(study_dir, [seed])
     return {
         method: cost(*of_seed[seed](), device=profile.torch_device) for method, of_seed in loaders.items()
     }
@@ -397,5 +397,5 @@ def _joined_card(layout: StudyLayout, root: Path) -> RunCard:
     last.seed = layout.profile.seeds[0] if not many else ", ".join(map(str, layout.profile.seeds))
     first = cards[("data", None)]
     last.started = first.started
-    last.counts = first.counts | last.counts
+    last.counts = first.counts
     return last

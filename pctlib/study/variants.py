@@ -13,6 +13,7 @@ from pctlib.io import finite, write_json
 from pctlib.reporting.tables import mean_interval
 
 FAILED = "failed"
+_RESULTS = ("model.safetensors", "predictions.npz")  # of a training that did not fail
 
 
 def train_variants(
@@ -25,7 +26,8 @@ def train_variants(
 ) -> pd.DataFrame:
     """Train every variant with every seed; a variant that fails is written down, and the others go on.
 
-    A variant whose training is finished is not trained again, as `pctlib.training.train` sees to it.
+    A variant whose training is finished is not trained again, as `pctlib.training.train` sees to it. What an
+    earlier success has left is removed where a variant fails, so that nobody takes it for this one.
 
     Args:
         train: (variant, seed, folder of the run) -> its metrics.
@@ -62,6 +64,8 @@ def _attempt(
         return train(variant, seed, folder)
     except (ValueError, RuntimeError, OSError, ArithmeticError) as error:
         tqdm.write(traceback.format_exc())
+        for name in _RESULTS:
+            (folder / name).unlink(missing_ok=True)
         return {FAILED: f"{type(error).__name__}: {error}"}
 
 

@@ -122,13 +122,16 @@ def test_trained_methods_are_found_by_folder(tmp_path, monkeypatch):
             (tmp_path / folder).mkdir(parents=True, exist_ok=True)
             (tmp_path / folder / "model.safetensors").touch()
     (tmp_path / "comparison" / "seed0" / "failed").mkdir()
-    found = trained_methods(tmp_path, [0, 1])
+    (tmp_path / "comparison/seed0/retired").mkdir()
+    (tmp_path / "comparison/seed0/retired/model.safetensors").touch()
+    names = ["simcc", "rle", "failed"]
+    found = trained_methods(tmp_path, [0, 1], compared=names)
     assert {name: sorted(runs) for name, runs in found.items()} == {
         "Heatmap": [0, 1], "Heatmap control": [0, 1], "PCT": [0, 1], "simcc": [0, 1], "rle": [1],
     }  # fmt: skip
-    assert list(trained_methods(tmp_path, [0], compared=False)) == list(MAIN_METHODS)
+    assert list(trained_methods(tmp_path, [0])) == list(MAIN_METHODS)
     monkeypatch.setattr(methods_module, "_load_compared", lambda folder: folder.name)
-    assert trained_methods(tmp_path, [1])["rle"][1]() == "rle"
+    assert trained_methods(tmp_path, [1], compared=names)["rle"][1]() == "rle"
 
 
 def test_the_source_follows_the_data_set(people):

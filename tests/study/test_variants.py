@@ -28,6 +28,23 @@ def test_a_failing_variant_is_written_down_and_the_others_go_on(tmp_path):
     assert table["failed runs"].tolist() == [0, 1]
 
 
+def test_a_failure_leaves_no_result_of_an_earlier_success(tmp_path):
+    def train(variant, seed, folder):
+        for name in ("model.safetensors", "predictions.npz", "history.jsonl"):
+            folder.mkdir(parents=True, exist_ok=True)
+            (folder / name).touch()
+        if variant == "broken":
+            raise RuntimeError("out of memory")
+        return {"AP": 0.5}
+
+    train_variants(train, ["plain", "broken"], seeds=[0], runs_dir=tmp_path, progress=False)
+    kept = {
+        name: sorted(p.name for p in (tmp_path / "seed0" / name).iterdir()) for name in ("plain", "broken")
+    }
+    assert kept["plain"] == ["history.jsonl", "metrics.json", "model.safetensors", "predictions.npz"]
+    assert kept["broken"] == ["history.jsonl", "metrics.json"]
+
+
 def test_nothing_but_failures_is_an_error(tmp_path):
     with pytest.raises(RuntimeError, match="all 1 runs failed, the last one with: ValueError: no such"):
         train_variants(train, ["broken"], seeds=[1], runs_dir=tmp_path, progress=False)
