@@ -138,6 +138,12 @@ def test_a_point_more_in_the_profile_is_one_tokenizer_more(study):
         assert planned_jobs(study) == {"grid_point": 1, "grid": 1, "results": 1}
 
 
+def test_a_changed_value_of_the_profile_runs_again_what_reads_it(study):
+    profile = study / "workflow" / "profiles" / "smoke.yml"
+    with edited(profile, "late_epochs: 1", "late_epochs: 2"):
+        assert planned(study) == {"distillation", "results"}
+
+
 def test_a_failed_point_is_run_again_and_the_others_are_kept(study):
     failed, kept = (study / "reports" / "smoke" / "grid" / f"V{v}-M4-seed0" / "metrics.json" for v in (8, 16))
     made = kept.stat().st_mtime_ns

@@ -1,5 +1,6 @@
 """Where a study writes, what its steps are called, and what each notebook is told."""
 
+import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,6 +34,26 @@ STEPS = {
 SEEDED = ("tokenizer", "heatmap", "classifier")
 # Variants that are trained alike: one page for all seeds, one job a seed where there are several.
 FAMILIES = ("choices", "comparison", "distillation", "masked", "joint", "knowledge_token", "flexibility")
+# The sections of the profile that a step reads, besides those of people and crops; results read them all.
+_PCT = ("tokenizer", "heatmap", "classifier")
+_READS = {
+    "data": (),
+    "tokenizer": ("tokenizer",),
+    "heatmap": ("heatmap",),
+    "classifier": _PCT,
+    "grid": (*_PCT, "grid"),
+    "choices": (*_PCT, "choices"),
+    "anatomy": ("tokenizer",),
+    "comparison": (*_PCT, "comparison"),
+    "distillation": ("distillation",),
+    "masked": ("masked",),
+    "joint": ("joint",),
+    "knowledge_token": ("knowledge_token",),
+    "flexibility": ("masked", "flexibility"),
+    "occlusion": ("comparison", "occlusion"),
+    "results": tuple(Profile.model_fields),
+}
+_SHARED = ("people", "crop", "skip_broken")
 
 
 @dataclass(frozen=True)
@@ -164,6 +185,17 @@ class StudyLayout:
     @property
     def _common(self) -> dict[str, Any]:
         return {"profile": self.profile_source, "dataset": self.dataset, "root": self.root}
+
+    def settings(self, step: str, *, seed: int | str | None = None) -> str:
+        """Return a short hash of what a step reads of the profile, so that it runs again when that changes.
+
+        Args:
+            step: a key of `STEPS`.
+            seed: of a run of one seed; None where all seeds of the profile are read.
+        """
+        names = {*_SHARED, *_READS[step]} | ({"seeds"} if seed is None else set())
+        values = json.dumps(self.profile.model_dump(mode="json", include=names), sort_keys=True)
+        return hashlib.sha256(values.encode()).hexdigest()[:16]
 
     def modules(self, *names: str) -> list[str]:
         """Return source files of the package by module path or pattern, relative to the study's folder."""

@@ -1,0 +1,52 @@
+import pytest
+
+from pctlib.profiles import Profile, load_profile
+from pctlib.study.layout import STEPS, StudyLayout
+
+
+def hashes(**changes):
+    layout = StudyLayout(load_profile("smoke", **changes))
+    return {step: layout.settings(step, seed=None if step == "results" else 0) for step in STEPS}
+
+
+@pytest.mark.parametrize(
+    ("change", "steps"),
+    [
+        ({"people__occlusion": 0.1}, set(STEPS)),
+        ({"skip_broken": True}, set(STEPS)),
+        (
+            {"tokenizer__drop_rate": 0.3},
+            {"tokenizer", "classifier", "grid", "choices", "anatomy", "comparison"},
+        ),
+        ({"heatmap__sigma": 1.5}, {"heatmap", "classifier", "grid", "choices", "comparison"}),
+        ({"classifier__hidden_dim": 16}, {"classifier", "grid", "choices", "comparison"}),
+        ({"masked__train_people": 16}, {"masked", "flexibility"}),
+        ({"knowledge_token__train_people": 16}, {"knowledge_token"}),
+        ({"comparison__train_people": 16}, {"comparison", "occlusion"}),
+        ({"seeds": [1]}, set()),
+    ],
+)
+def test_a_value_marks_the_steps_that_read_it(change, steps):
+    before, after = hashes(), hashes(**change)
+    assert {step for step in STEPS if before[step] != after[step]} == steps | {"results"}
+
+
+def test_where_and_how_fast_a_study_runs_changes_no_run():
+    changed = {"device": "cpu", "workers": 0, "cache_megabytes": 1}
+    changed = hashes(**changed)
+    before = hashes()
+    assert all(changed[step] == before[step] for step in STEPS if step != "results")
+
+
+def test_more_seeds_are_another_page_and_the_same_runs():
+    one, two = (StudyLayout(load_profile("smoke", seeds=seeds)) for seeds in ([0], [0, 1]))
+    assert one.settings("masked") != two.settings("masked")
+    assert one.settings("masked", seed=0) == two.settings("masked", seed="0")
+
+
+def test_every_section_is_read_by_a_step_of_its_name():
+    sections = {name for name in Profile.model_fields if name in STEPS}
+    for name in sections:
+        layouts = [StudyLayout(load_profile("smoke")), StudyLayout(load_profile("demo"))]
+        assert layouts[0].settings(name) != layouts[1].settings(name)
+    assert sections == set(STEPS) - {"data", "anatomy", "results"}
