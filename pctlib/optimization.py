@@ -24,12 +24,13 @@ def learning_rate_factor(
     Args:
         step: 0 is the first optimiser step.
         total_steps: steps of the whole run; the last step is `total_steps - 1`.
-        warmup_steps: steps over which the factor rises; clipped to the length of the run.
+        warmup_steps: steps over which the factor rises; at most a third of the run, so that one of fewer
+            epochs than its schedule was written for still comes down.
         final_factor: value at the last step of the cosine, as a share of the base rate.
         flat_steps: the cosine starts at this step, or after the warm-up if that is later.
         decay_steps: from each of these on the rate is a tenth of that before; none: the cosine.
     """
-    warmup_steps = min(warmup_steps, total_steps - 1)
+    warmup_steps = min(warmup_steps, total_steps // 3)
     if step < warmup_steps:
         return (step + 1) / (warmup_steps + 1)
     if decay_steps:

@@ -74,6 +74,11 @@ def test_average_of_weights_by_hand_and_counts_are_copied():
 
 
 def test_warm_up_longer_than_the_run_still_ends():
+    shortened = [
+        learning_rate_factor(n, total_steps=72, warmup_steps=100, final_factor=0.1) for n in range(72)
+    ]
+    assert shortened[:25] == sorted(shortened[:25])
+    assert (shortened[24], shortened[71]) == (1.0, pytest.approx(0.1))
     assert learning_rate_factor(0, total_steps=1, warmup_steps=500, final_factor=0.0) == pytest.approx(1.0)
 
 
