@@ -2,7 +2,8 @@
 
 A level is a share of the joints that are seen at level 0: so many of them are hidden by an object, by other
 people, or by the frame. Everything is drawn from (seed, person, kind), so the same level of the same person
-always has the same pixels, and what a level hides the next one hides too.
+always has the same pixels. What an object or the frame hides at a level, it hides at the next one too;
+rendered people move in front of each other, and may bare a joint again.
 
 Procedural people are rendered anew at each level (this module); people in photographs get occluders pasted
 (`pctlib.occluders`). Both give `View`s.

@@ -36,6 +36,11 @@ class Interval:
     def __float__(self) -> float:
         return self.mean
 
+    @property
+    def leaves_out_zero(self) -> bool:
+        """Whether all of the interval lies on one side of 0; False where there is no interval."""
+        return self.half_width is not None and abs(self.mean) > self.half_width
+
     def text(self, digits: int) -> str:
         """Return "mean ± half width" with so many digits after the point."""
         spread = "" if self.half_width is None else f" ± {self.half_width:.{digits}f}"
@@ -48,6 +53,13 @@ def signed(value: Interval | float, digits: int = 1) -> str:
     number = f"{float(value):+.{digits}f}"
     number = number[1:] if float(number) == 0 else number.replace("-", "−")
     return number + ("" if half is None else f" ± {half:.{digits}f}")
+
+
+def interval_ends(value: Interval | float) -> dict[str, float]:
+    """Return "value", "low" and "high" of an interval; all the same where it has no half width."""
+    mean = float(value)
+    half = getattr(value, "half_width", None) or 0.0
+    return {"value": mean, "low": mean - half, "high": mean + half}
 
 
 def mean_interval(values: Any, *, level: float = 0.95) -> Interval:

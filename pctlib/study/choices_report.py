@@ -4,9 +4,9 @@ import pandas as pd
 
 from pctlib.data.people import People
 from pctlib.profiles import Profile
-from pctlib.reporting.tables import Interval
+from pctlib.reporting.tables import interval_ends
 from pctlib.study.choices import AS_MANY_BITS, BASE, BOTH, LOOKUPS, MLP, ONE, changes_of
-from pctlib.study.findings import change_in_words, comparable, failures, interval_note
+from pctlib.study.findings import change_in_words, difference, failures, interval_note
 from pctlib.study.predictions import judge, mean_pose_predictions
 from pctlib.study.variants import FAILED, summarise
 
@@ -76,21 +76,9 @@ def error_bars(frame: pd.DataFrame) -> pd.DataFrame:
     parts = []
     for metric, series in _ERRORS.items():
         table = summarise(frame, {metric: "error"}, scale=1.0)
-        ends = table["error"].map(_ends)
-        parts.append(
-            table[["variant"]].assign(
-                joints=series,
-                error=table["error"].map(float),
-                low=[low for low, _ in ends],
-                high=[high for _, high in ends],
-            )
-        )
+        ends = pd.DataFrame([interval_ends(value) for value in table["error"]])
+        parts.append(table[["variant"]].assign(joints=series).join(ends.rename(columns={"value": "error"})))
     return pd.concat(parts, ignore_index=True)
-
-
-def _ends(value: Interval | float) -> tuple[float, float]:
-    spread = (value.half_width or 0.0) if isinstance(value, Interval) else 0.0
-    return float(value) - spread, float(value) + spread
 
 
 def by_lookup(frame: pd.DataFrame) -> pd.DataFrame:
@@ -129,9 +117,8 @@ def pck_bars(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for series, column in (("seen", PCK_SEEN), ("hidden", PCK_HIDDEN)):
         for name, value in zip(table["classifier, look-up"], table[column], strict=True):
-            low, high = _ends(value)
-            rows.append({"classifier": name, "joints": series, "PCK": float(value), "low": low, "high": high})
-    return pd.DataFrame(rows)
+            rows.append({"classifier": name, "joints": series} | interval_ends(value))
+    return pd.DataFrame(rows).rename(columns={"value": "PCK"})
 
 
 def choices_finding(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profile: Profile) -> str:
@@ -184,7 +171,7 @@ def choices_headline(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profil
 
 def _changed_by(frame: pd.DataFrame, metric: str, variant: str, words: str) -> str:
     """Return the words with the difference of a variant to the base; empty if one was not measured."""
-    if not comparable(frame, metric, variant, BASE):
+    if difference(frame, metric, variant, BASE) is None:
         return ""
     return f"{words} {change_in_words(frame, metric, variant, BASE, scale=1)}"
 

@@ -12,7 +12,7 @@ from pctlib.family_profiles import ComparisonProfile
 from pctlib.models.published import RIVALS
 from pctlib.profile_sections import CropProfile
 from pctlib.reporting.complexity import complexity_table
-from pctlib.reporting.tables import Interval, beside, published
+from pctlib.reporting.tables import beside, interval_ends, published
 from pctlib.study.compared import FROZEN, RIVAL, VIT, WHOLE, Variant
 from pctlib.study.data import Splits
 from pctlib.study.findings import difference_in_words, one_seed_note
@@ -153,9 +153,8 @@ def bar_frame(
         variant = variants[row.variant]
         title = variant.title if kind == FROZEN else f"{variant.title}\n{variant.backbone}"
         for metric, joints in kinds.items():
-            value = float(row[joints]) - 100 * floor[metric]
-            half = (row[joints].half_width or 0.0) if isinstance(row[joints], Interval) else 0.0
-            rows.append([title, joints, value, value - half, value + half])
+            ends = {key: end - 100 * floor[metric] for key, end in interval_ends(row[joints]).items()}
+            rows.append({"network": title, "joints": joints} | ends)
     return pd.DataFrame(rows, columns=["network", "joints", "value", "low", "high"]).dropna()
 
 
@@ -281,17 +280,27 @@ def finding(
 
 
 def _whole_networks(frame: pd.DataFrame, variants: Mapping[str, Variant], floor: float) -> str:
-    """Return how the networks that were trained whole stand, by representation over the backbones."""
+    """Return how the networks that were trained whole stand: means over what all representations have."""
+    metric = "PCK@0.2 hidden"
     whole = {name: variant for name, variant in variants.items() if variant.kind == WHOLE}
-    rows = frame[frame.variant.isin(whole)].dropna(subset="PCK@0.2 hidden")
+    rows = frame[frame.variant.isin(whole)].dropna(subset=metric)
     if rows.empty:
         return ""
-    shared = [v.representation for v in whole.values() if v.backbone != VIT]
-    rows = rows.assign(representation=rows.variant.map(lambda name: whole[name].representation))
-    means = rows[rows.representation.isin(shared)].groupby("representation")["PCK@0.2 hidden"].mean()
-    listed = ", ".join(f"{TITLES[n]} {100 * v:.1f} %" for n, v in means.sort_values(ascending=False).items())
-    below = int((rows["PCK@0.2 hidden"] <= floor).sum())
-    text = f"Whole networks, mean over backbones and seeds, hidden joints: {listed}."
+    rows = rows.assign(
+        representation=rows.variant.map(lambda name: whole[name].representation),
+        backbone=rows.variant.map(lambda name: whole[name].backbone),
+    )
+    wide = rows[rows.backbone != VIT].pivot(
+        index=["backbone", "seed"], columns="representation", values=metric
+    )
+    means = wide.dropna().mean().dropna().sort_values(ascending=False)
+    text = ""
+    if len(means):
+        listed = ", ".join(f"{TITLES[name]} {100 * value:.1f} %" for name, value in means.items())
+        left_out = len(wide) - len(wide.dropna())
+        failed = f" ({left_out} of {len(wide)} left out, as a training failed)" if left_out else ""
+        text = f"Whole networks, mean over backbones and seeds{failed}, hidden joints: {listed}."
+    below = int((rows[metric] <= floor).sum())
     if below:
-        text += f" {below} of these {len(rows)} trainings do not beat the mean pose: they are too short."
-    return text
+        text += f" {below} of the {len(rows)} whole networks do not beat the mean pose: they are too short."
+    return text.strip()

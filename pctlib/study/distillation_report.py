@@ -10,7 +10,7 @@ from pctlib.complexity import count_flops, count_parameters
 from pctlib.metrics.wholebody import part_errors
 from pctlib.models.rivals import rtm_pose
 from pctlib.reporting.records import read_history
-from pctlib.reporting.tables import Interval, beside, mean_interval, published
+from pctlib.reporting.tables import beside, interval_ends, mean_interval, published
 from pctlib.study.distillation import (
     BOTH,
     FIRST,
@@ -21,7 +21,7 @@ from pctlib.study.distillation import (
     VARIANTS,
     DistillationStudy,
 )
-from pctlib.study.findings import difference_in_words, failures, one_seed_note
+from pctlib.study.findings import difference_in_words, failures, not_better, one_seed_note
 from pctlib.study.predictions import mean_pose_predictions
 from pctlib.study.variants import summarise
 
@@ -118,13 +118,9 @@ def part_bars(frame: pd.DataFrame, variants: Sequence[str] = VARIANTS) -> pd.Dat
         for variant in variants:
             runs = frame.loc[frame["variant"] == variant, f"NME {part}"].dropna()
             if len(runs):
-                rows.append({"part": title, "variant": variant} | _ends(mean_interval(100 * runs)))
-    return pd.DataFrame(rows)
-
-
-def _ends(interval: Interval) -> dict[str, float]:
-    spread = interval.half_width or 0.0
-    return {"error": interval.mean, "low": interval.mean - spread, "high": interval.mean + spread}
+                ends = interval_ends(mean_interval(100 * runs))
+                rows.append({"part": title, "variant": variant} | ends)
+    return pd.DataFrame(rows).rename(columns={"value": "error"})
 
 
 def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
@@ -153,8 +149,7 @@ def distillation_finding(frame: pd.DataFrame) -> str:
     teacher = f"Mean error of all keypoints ({PARTS[part]}), in per cent of the longer box side"
     if {TEACHER, NEITHER} <= set(means.dropna().index):
         teacher += f": teacher {means[TEACHER]:.1f}, student without it {means[NEITHER]:.1f}"
-        if means[TEACHER] >= means[NEITHER]:
-            teacher += "; the teacher is no better than the student, so there was nothing to transfer"
+        teacher += not_better(frame, metric, TEACHER, NEITHER, falling=True)
     stages = f"Stage one: {words(FIRST, NEITHER)} Stage two: {words(SECOND, NEITHER)} {words(BOTH, FIRST)}"
     decay = f"Decay of stage one's losses: {words(FIRST, STEADY)}"
     sentences = [

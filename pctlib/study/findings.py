@@ -4,10 +4,34 @@ from typing import Any
 
 import pandas as pd
 
-from pctlib.reporting.tables import Interval, signed
+from pctlib.reporting.tables import Interval, interval_ends, signed
 from pctlib.study.variants import FAILED, paired_difference
 
 ONE_SEED = "One seed: no intervals, so no finding."
+
+
+def difference(
+    frame: pd.DataFrame, metric: str, variant: str, base: str, *, scale: float = 100.0
+) -> Interval | None:
+    """Return the mean difference of a metric over the seeds that both have, with its interval.
+
+    Args:
+        frame: of `train_variants`.
+        metric: its column.
+        variant: the one that is compared.
+        base: the one it is compared with.
+        scale: of the values; 100 for per cent.
+
+    Returns:
+        The scaled interval; None where no seed has a number of both.
+    """
+    measured = frame[frame[metric].notna()] if metric in frame else frame.iloc[:0]
+    seeds = [set(measured.loc[measured["variant"] == name, "seed"]) for name in (variant, base)]
+    if not seeds[0] & seeds[1]:
+        return None
+    found = paired_difference(frame, metric, variant, base)
+    half = None if found.half_width is None else scale * found.half_width
+    return Interval(scale * found.mean, half, found.count)
 
 
 def difference_in_words(
@@ -24,17 +48,15 @@ def difference_in_words(
         scale: of the values; 100 for per cent.
     """
     names = f"'{variant}' against '{base}'"
-    if not comparable(frame, metric, variant, base):
-        return f"{names}: not measured, as a training failed."
-    found = _difference(frame, metric, variant, base, scale)
-    digits = 1 if found.half_width is None else 2
-    size = f"{names}: {signed(found.mean, digits)} {what}"
+    found = difference(frame, metric, variant, base, scale=scale)
+    if found is None:
+        return f"{names}: not measured{_why_not(frame, variant, base)}."
     if found.half_width is None:
-        return f"{size}." if frame["seed"].nunique() == 1 else f"{size} (one seed has both: no interval)."
-    ends = found.mean - found.half_width, found.mean + found.half_width
-    verdict = "no difference is shown" if ends[0] <= 0 <= ends[1] else "more than chance"
-    interval = f"95 % interval {signed(ends[0], 2)} to {signed(ends[1], 2)} over {found.count} seeds"
-    return f"{size} ({interval}: {verdict})."
+        return f"{names}: {signed(found)} {what}{_lone_seed(frame)}."
+    ends = interval_ends(found)
+    verdict = "more than chance" if found.leaves_out_zero else "no difference is shown"
+    interval = f"{signed(ends['low'], 2)} to {signed(ends['high'], 2)} over {found.count} seeds"
+    return f"{names}: {signed(found.mean, 2)} {what} (95 % interval {interval}: {verdict})."
 
 
 def change_in_words(
@@ -49,19 +71,52 @@ def change_in_words(
         base: the one it is compared with.
         scale: of the values; 100 for per cent.
     """
-    if not comparable(frame, metric, variant, base):
+    found = difference(frame, metric, variant, base, scale=scale)
+    if found is None:
         return "not measured"
-    found = _difference(frame, metric, variant, base, scale)
     if found.half_width is None:
-        return signed(found)
-    return signed(found, 2) + ("" if abs(found.mean) > found.half_width else " (may be chance)")
+        return f"{signed(found)}{_lone_seed(frame)}"
+    return signed(found, 2) + ("" if found.leaves_out_zero else " (may be chance)")
+
+
+def not_better(frame: pd.DataFrame, metric: str, teacher: str, student: str, *, falling: bool = False) -> str:
+    """Return a clause on a teacher that is not shown to be better than its student; empty for one that is.
+
+    Args:
+        frame: of `train_variants`.
+        metric: its column.
+        teacher: a variant.
+        student: the variant that was trained without the teacher.
+        falling: a lower metric is better.
+    """
+    found = difference(frame, metric, teacher, student)
+    if found is None:
+        return ""
+    gain = -found.mean if falling else found.mean
+    if gain > 0 and (found.leaves_out_zero or found.half_width is None):
+        return ""
+    if gain < 0 and found.leaves_out_zero:
+        return "; it is worse than the student, so there was nothing to transfer"
+    return "; it is not shown to be better than the student, so there may have been nothing to transfer"
+
+
+def _why_not(frame: pd.DataFrame, variant: str, base: str) -> str:
+    rows = frame[frame["variant"].isin([variant, base])]
+    failed = FAILED in rows and rows[FAILED].notna().any()
+    return ", as a training failed" if failed else ""
+
+
+def _lone_seed(frame: pd.DataFrame) -> str:
+    """Return a note where there are several seeds, but only one has both variants."""
+    return "" if frame["seed"].nunique() == 1 else " (one seed has both: no interval)"
 
 
 def interval_note(frame: pd.DataFrame) -> str:
     """Return how to read the changes of `change_in_words`: what their intervals are, or why there is none."""
     seeds = frame["seed"].nunique()
     return one_seed_note(frame) or (
-        f"Means and 95 % intervals over {seeds} seeds; a difference is shown where the interval leaves out 0."
+        f"Means and 95 % intervals over {seeds} seeds; a difference is shown where the interval leaves "
+        "out 0, as it does for about one in twenty that are none."
     )
 
 
@@ -70,30 +125,20 @@ def one_seed_note(frame: pd.DataFrame) -> str:
     return ONE_SEED if frame["seed"].nunique() == 1 else ""
 
 
-def _difference(frame: pd.DataFrame, metric: str, variant: str, base: str, scale: float) -> Interval:
-    found = paired_difference(frame, metric, variant, base)
-    half = None if found.half_width is None else scale * found.half_width
-    return Interval(scale * found.mean, half, found.count)
-
-
-def comparable(frame: pd.DataFrame, metric: str, variant: str, base: str) -> bool:
-    """Return whether at least one seed has the metric of both variants."""
-    measured = frame[frame[metric].notna()] if metric in frame else frame.iloc[:0]
-    seeds = [set(measured.loc[measured["variant"] == name, "seed"]) for name in (variant, base)]
-    return bool(seeds[0] & seeds[1])
-
-
 def json_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the rows of a table as JSON values; a mean with its interval as text, such as "76.5 ± 0.4"."""
-    return [
-        {str(column): _json_value(value) for column, value in row.items()} for row in table.to_dict("records")
-    ]
-
-
-def _json_value(value: Any) -> Any:
-    if isinstance(value, Interval):
-        return value.mean if value.half_width is None else value.text(1)
-    return value.item() if hasattr(value, "item") else value
+    """Return the rows of a table as JSON values: means, and "<column> half width" where there is one."""
+    rows = []
+    for record in table.to_dict("records"):
+        row: dict[str, Any] = {}
+        for column, value in record.items():
+            if isinstance(value, Interval):
+                row[str(column)] = value.mean
+                if value.half_width is not None:
+                    row[f"{column} half width"] = value.half_width
+            else:
+                row[str(column)] = value.item() if hasattr(value, "item") else value
+        rows.append(row)
+    return rows
 
 
 def failures(frame: pd.DataFrame) -> str:

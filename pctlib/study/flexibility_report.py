@@ -5,10 +5,10 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pctlib.reporting.tables import Interval, beside, published, signed
-from pctlib.study.findings import failures, one_seed_note
+from pctlib.reporting.tables import beside, interval_ends, published, signed
+from pctlib.study.findings import difference, failures, one_seed_note
 from pctlib.study.flexibility import BASE, DECODER, Choice
-from pctlib.study.variants import paired_difference, summarise
+from pctlib.study.variants import summarise
 
 _METRIC = "PCK@0.2 all"
 _SHARES = {
@@ -34,20 +34,9 @@ def flexibility_table(frame: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.
     costs = frame.groupby("variant").first()
     for place, column in enumerate(("multiply-adds (M)", "trained (M)"), start=3):
         table.insert(place, column, names.map(costs[column]))
-    table["against base (points)"] = [
-        np.nan if name == BASE else _difference(frame, name, BASE) for name in names
-    ]
+    changes = [None if name == BASE else difference(frame, _METRIC, name, BASE) for name in names]
+    table["against base (points)"] = [np.nan if change is None else change for change in changes]
     return table
-
-
-def _difference(frame: pd.DataFrame, variant: str, base: str) -> Interval | float:
-    """Return the difference in points; NaN if a training failed."""
-    finished = set(frame.loc[frame[_METRIC].notna(), "variant"])
-    if not {variant, base} <= finished:
-        return np.nan
-    found = paired_difference(frame, _METRIC, variant, base)
-    half_width = None if found.half_width is None else 100 * found.half_width
-    return Interval(100 * found.mean, half_width, found.count)
 
 
 def decoder_table(table: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.DataFrame:
@@ -72,11 +61,8 @@ def bars_frame(table: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for _, row in table.iterrows():
         for joints in ("seen", "hidden"):
-            value = row[f"{joints} joints (%)"]
-            half = getattr(value, "half_width", None) or 0.0
-            mean = float(value)
-            rows.append({"variant": row["variant"], "joints": joints, "value": mean})
-            rows[-1] |= {"low": mean - half, "high": mean + half}
+            ends = interval_ends(row[f"{joints} joints (%)"])
+            rows.append({"variant": row["variant"], "joints": joints} | ends)
     return pd.DataFrame(rows)
 
 
@@ -94,7 +80,7 @@ def flexibility_finding(frame: pd.DataFrame, table: pd.DataFrame) -> str:
         each = ", ".join(f"{name} {signed(float(value))}" for name, value in ordered)
         said = f"Points of PCK@0.2 against the base: {each}. {note}"
     else:
-        clear = [(name, value) for name, value in ordered if abs(value.mean) > value.half_width]
+        clear = [(name, value) for name, value in ordered if value.leaves_out_zero]
         told = ", ".join(f"{name} {signed(value)}" for name, value in clear)
         level = [name for name, _ in ordered if name not in dict(clear)]
         said = f"Points of PCK@0.2 against the base, beyond chance: {told or 'none'}. "

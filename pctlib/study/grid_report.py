@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from pctlib.reporting.run_card import format_seconds
-from pctlib.reporting.tables import Interval, mean_interval, signed
+from pctlib.reporting.tables import Interval, interval_ends, mean_interval, signed
 from pctlib.study.findings import difference_in_words, one_seed_note
 from pctlib.study.grid import AP, BITS, ERROR, PERPLEXITY, SECONDS, STARTED, USAGE, WALL, point_folder
 from pctlib.study.variants import FAILED
@@ -57,12 +57,13 @@ def grid_means(points: pd.DataFrame, metric: str) -> pd.DataFrame:
 def point_curves(points: pd.DataFrame, metrics: Mapping[str, str] = COLUMNS) -> pd.DataFrame:
     """Return what `sweep_curves` draws: V, M, metric (its title), value, low and high of each point.
 
-    The ends of the 95 % interval are NaN where there is one run; points that failed are left out.
+    The ends are those of the 95 % interval, and the value where there is one run; points that failed are
+    left out.
     """
     rows = []
     for (entries, tokens), runs in points.groupby(["V", "M"], sort=True):
         rows += [
-            {"V": entries, "M": tokens, "metric": title} | _ends(found)
+            {"V": entries, "M": tokens, "metric": title} | interval_ends(found)
             for metric, title in metrics.items()
             if isinstance(found := _interval(runs, metric), Interval)
         ]
@@ -76,13 +77,8 @@ def row_curves(classified: pd.DataFrame) -> pd.DataFrame:
         for metric, joints in PCK.items():
             if isinstance(found := _interval(runs, metric), Interval):
                 row = {"V": int(runs["V"].dropna().iloc[0]), "joints": joints, "metric": "PCK@0.2 (%)"}
-                rows.append(row | _ends(found))
+                rows.append(row | interval_ends(found))
     return pd.DataFrame(rows, columns=["V", "joints", "metric", "value", "low", "high"])
-
-
-def _ends(found: Interval) -> dict[str, float]:
-    half = math.nan if found.half_width is None else found.half_width
-    return {"value": found.mean, "low": found.mean - half, "high": found.mean + half}
 
 
 def steps(points: pd.DataFrame, axis: str) -> list[tuple[int, int, Interval]]:

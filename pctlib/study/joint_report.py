@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pctlib.reporting.records import read_history
-from pctlib.reporting.tables import Interval, published
+from pctlib.reporting.tables import interval_ends, published
 from pctlib.study.findings import change_in_words, failures, interval_note
 from pctlib.study.joint import ALONE, EXPERTS, JOINT, VARIANTS, JointStudy
 from pctlib.study.predictions import judge, mean_pose_predictions
@@ -55,11 +55,9 @@ def joint_bars(table: pd.DataFrame, study: JointStudy) -> pd.DataFrame:
     for name in study.names:
         values = table.set_index("variant")[f"{name}: PCK@0.2 (%)"]
         for variant, value in values.drop(FLOOR).items():
-            above = float(value) - float(values[FLOOR])
-            spread = (value.half_width or 0.0) if isinstance(value, Interval) else 0.0
-            row = {"data set": name, "variant": variant, "points": above}
-            rows.append(row | {"low": above - spread, "high": above + spread})
-    return pd.DataFrame(rows)
+            ends = {key: end - float(values[FLOOR]) for key, end in interval_ends(value).items()}
+            rows.append({"data set": name, "variant": variant} | ends)
+    return pd.DataFrame(rows).rename(columns={"value": "points"})
 
 
 def published_joint() -> pd.DataFrame:
@@ -81,14 +79,17 @@ def joint_histories(runs: str | Path, study: JointStudy) -> dict[str, pd.DataFra
     is what the loss of a joint model is.
     """
     runs = Path(runs)
-    alone = [read_history(runs / ALONE / name / "history.jsonl") for name in study.names]
+    files = [runs / ALONE / name / "history.jsonl" for name in study.names]
+    others = {variant: runs / variant / "history.jsonl" for variant in VARIANTS}
+    histories = {variant: read_history(file) for variant, file in others.items() if file.is_file()}
+    if not all(file.is_file() for file in files):
+        return histories
+    alone = [read_history(file) for file in files]
     merged = pd.concat([history.filter(regex="^val_") for history in alone], axis=1)
     merged = merged.loc[:, ~merged.columns.duplicated()]
     merged["epoch"] = alone[0]["epoch"]
     merged["train_loss"] = sum(history["train_loss"] for history in alone) / len(alone)
-    files = {variant: runs / variant / "history.jsonl" for variant in VARIANTS}
-    others = {variant: read_history(file) for variant, file in files.items() if file.is_file()}
-    return {ALONE: merged} | others
+    return {ALONE: merged} | histories
 
 
 def joint_finding(frame: pd.DataFrame, study: JointStudy) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import pandas as pd
 
 from pctlib.reporting.records import read_history
-from pctlib.study.findings import change_in_words, failures, interval_note
+from pctlib.study.findings import change_in_words, failures, interval_note, not_better
 from pctlib.study.knowledge_token import (
     BOTH,
     NONE,
@@ -58,9 +58,8 @@ def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
 
 def transfer_finding(frame: pd.DataFrame) -> str:
     """Return in plain words whether there was anything to transfer, and what each way of it brings."""
-    teacher = f"In points of PCK@0.2, the teacher against the student alone: {_change(frame, TEACHER, NONE)}."
-    if not _better(frame, TEACHER, NONE):
-        teacher += " It is no better than the student, so there was nothing to transfer."
+    teacher = f"In points of PCK@0.2, the teacher against the student alone: {_change(frame, TEACHER, NONE)}"
+    teacher += f"{not_better(frame, _PCK, TEACHER, NONE)}."
     lessons = {"from the heatmaps": OUTPUT, "from the token": TOKEN, "from both": BOTH}
     changes = (f"{lesson} {_change(frame, variant, NONE)}" for lesson, variant in lessons.items())
     students = f"What the student gains: {', '.join(changes)}."
@@ -72,10 +71,3 @@ def transfer_finding(frame: pd.DataFrame) -> str:
 
 def _change(frame: pd.DataFrame, variant: str, base: str) -> str:
     return change_in_words(frame, _PCK, variant, base)
-
-
-def _better(frame: pd.DataFrame, variant: str, base: str) -> bool:
-    """Whether a variant is better on average; True where one was not measured, as another sentence says."""
-    means = frame.groupby("variant")[_PCK].mean()
-    known = {variant, base} <= set(means.dropna().index)
-    return not known or bool(means[variant] > means[base])

@@ -6,10 +6,11 @@ from typing import Any
 import pandas as pd
 
 from pctlib.occlusion import KINDS
-from pctlib.reporting.tables import Interval, signed
+from pctlib.reporting.tables import Interval, interval_ends, signed
+from pctlib.study.compared import FROZEN
 from pctlib.study.methods import FLOOR
 from pctlib.study.occlusion import OcclusionRun
-from pctlib.study.robustness import METRICS, Part, Robustness, interval_ends
+from pctlib.study.robustness import METRICS, Part, Robustness
 
 
 def protocol_table(run: OcclusionRun) -> pd.DataFrame:
@@ -59,19 +60,6 @@ def curve_frame(table: pd.DataFrame, metrics: Sequence[str] = METRICS) -> pd.Dat
     return pd.DataFrame(rows)
 
 
-def table_rows(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """Return the table of `Robustness.table` as JSON values: means, and half widths beside them."""
-    rows = []
-    for record in table.to_dict("records"):
-        row: dict[str, Any] = {}
-        for name, value in record.items():
-            row[name] = value.mean if isinstance(value, Interval) else value
-            if isinstance(value, Interval):
-                row[f"{name} half width"] = value.half_width
-        rows.append(row)
-    return rows
-
-
 def finding(robustness: Robustness, *, method: str = "PCT", base: str = "Heatmap control") -> str:
     """Return in plain words whether a method keeps hidden joints better than another, with the numbers."""
     part = Part(levels=robustness.hidden_levels)
@@ -115,12 +103,14 @@ def with_best(robustness: Robustness, methods: Sequence[str], *, most: int = 6) 
 
 
 def _ranked(robustness: Robustness) -> str:
-    """Return which of the trained methods have the least and the largest error of hidden joints."""
-    (least, low), *_, (largest, high) = by_hidden_error(robustness).items()
-    count = len(robustness.run.methods) - 1
+    """Return which of the heads on the same frozen features have the least and the largest hidden error."""
+    errors = {name: e for name, e in by_hidden_error(robustness).items() if name.startswith(f"{FROZEN}-")}
+    if len(errors) < 2:
+        return ""
+    (least, low), *_, (largest, high) = errors.items()
     return (
-        f" Of the {count} trained methods {least} has the least error of hidden joints ({low:.1f} %), "
-        f"{largest} the largest ({high:.1f} %)."
+        f" Of the {len(errors)} compared heads on the same frozen features {least} has the least error of "
+        f"hidden joints ({low:.1f} %), {largest} the largest ({high:.1f} %)."
     )
 
 
@@ -128,9 +118,9 @@ def _verdict(method: str, differences: dict[str, Interval | float]) -> str:
     """Return where the difference is larger than its interval, and which way."""
     better, worse, open_ = [], [], []
     for kind, value in differences.items():
-        half = getattr(value, "half_width", None)
-        clear = half is not None and abs(float(value)) > half
-        (open_ if not clear else better if float(value) < 0 else worse).append(kind)
+        if isinstance(value, Interval):  # else nothing was hidden
+            side = better if value.mean < 0 else worse
+            (side if value.leaves_out_zero else open_).append(kind)
     parts = [
         f"{method} keeps them better under {_and(better)}" if better else "",
         f"worse under {_and(worse)}" if worse else "",
@@ -141,7 +131,10 @@ def _verdict(method: str, differences: dict[str, Interval | float]) -> str:
 
 
 def _listed(differences: dict[str, Interval | float]) -> str:
-    return ", ".join(f"{kind} {signed(value)}" for kind, value in differences.items())
+    return ", ".join(
+        f"{kind} {signed(value) if isinstance(value, Interval) else 'not measured'}"
+        for kind, value in differences.items()
+    )
 
 
 def _and(words: Sequence[str]) -> str:

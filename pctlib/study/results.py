@@ -227,7 +227,10 @@ class StudyResults:
             f"- **[{STEPS[step][1]}]({STEPS[step][0]}.html).** {words.replace(ONE_SEED, '').strip()}"
             for step, words in findings.items()
         ]
-        once = f"{ONE_SEED} What each page measured in its one run:\n\n"
+        once = (
+            f"{ONE_SEED} What each page measured in its one run; an interval below is over people, and tells "
+            "networks apart, not methods:\n\n"
+        )
         return ("" if len(self.layout.profile.seeds) > 1 else once) + "\n".join(lines)
 
     def index_page(self) -> IndexPage:
@@ -371,7 +374,7 @@ def _mean_row(method: str, runs: list[dict[str, float]]) -> dict[str, Any]:
     """Return a method's row of the main table: means with intervals over its runs; NaN where undefined."""
     frame = results_frame({str(number): metrics for number, metrics in enumerate(runs)})
     columns = frame.drop(columns="method")
-    means = {name: mean_interval(v) if np.isfinite(v.iloc[0]) else np.nan for name, v in columns.items()}
+    means = {name: mean_interval(v) if np.isfinite(v).all() else np.nan for name, v in columns.items()}
     return {"method": method, **means}
 
 

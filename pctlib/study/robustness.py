@@ -11,7 +11,7 @@ import pandas as pd
 
 from pctlib.metrics.plausibility import PoseLimits
 from pctlib.occlusion import KINDS
-from pctlib.reporting.tables import Interval, mean_interval
+from pctlib.reporting.tables import Interval, interval_ends, mean_interval
 from pctlib.skeletons import Skeleton
 from pctlib.study.methods import FLOOR
 from pctlib.study.occlusion import OcclusionRun
@@ -188,10 +188,3 @@ def joint_groups(skeleton: Skeleton) -> dict[str, list[int]]:
         groups.setdefault("head" if plain in _HEAD else plain, []).append(k)
     halves = {"upper body": list(skeleton.upper_body), "lower body": list(skeleton.lower_body)}
     return groups | halves
-
-
-def interval_ends(value: Interval | float) -> dict[str, float]:
-    """Return value, low and high of an interval; all the same where it has no half width."""
-    mean = float(value)
-    half = (value.half_width or 0.0) if isinstance(value, Interval) else 0.0
-    return {"value": mean, "low": mean - half, "high": mean + half}

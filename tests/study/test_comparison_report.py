@@ -130,7 +130,7 @@ def test_the_finding_has_the_numbers_and_says_what_is_below_the_floor(compared):
     assert "'tokens (PCT)' against 'heatmap, DARK': +10.50 points of PCK@0.2, hidden joints" in text
     assert "over 2 seeds" in text
     assert "RTMCC 60.0 %, coordinates (DeepPose) 55.0 %" in text
-    assert "2 of these 10 trainings do not beat the mean pose" in text
+    assert "2 of the 10 whole networks do not beat the mean pose" in text
     low = FLOOR | {"PCK@0.2 hidden": 0.0}
     one = finding(frame[frame.seed == 0], found, floor=low, section=section)
     assert one.endswith(ONE_SEED)
@@ -154,3 +154,20 @@ def test_predictions_of_finished_heads_are_read(tmp_path, compared):
     assert list(frozen_predictions(tmp_path, found, people)) == ["tokens"]
     both = frozen_predictions(tmp_path, found, people, shown=("rle", "pct"))
     assert list(both) == ["coordinates, RLE", "tokens"]
+
+
+def test_whole_networks_are_averaged_over_what_all_of_them_have(compared):
+    """A failed run takes its backbone and seed out of every mean, and ViTPose is in none."""
+    found, frame = compared
+    metric = "PCK@0.2 hidden"
+    section = load_profile("demo").comparison
+    vit = frame.variant == "vitpose"
+    assert vit.any()
+    changed = frame.assign(**{metric: frame[metric].where(~vit, 0.99)})
+    assert "UDP" not in finding(changed, found, floor=FLOOR, section=section).partition("Whole networks")[2]
+    lost = (frame.variant == f"{BACKBONE}-rtmcc") & (frame.seed == 0)
+    kept = frame[(frame.seed == 1) & frame.variant.str.startswith(BACKBONE)]
+    text = finding(frame.assign(**{metric: frame[metric].mask(lost)}), found, floor=FLOOR, section=section)
+    assert "(1 of 2 left out, as a training failed)" in text
+    for name, value in zip(kept.variant, kept[metric], strict=True):
+        assert f"{found[name].title} {100 * value:.1f} %" in text

@@ -118,7 +118,9 @@ def test_histories_show_the_loss_that_students_share(tmp_path):
 
 def test_finding_says_what_each_stage_brings_and_whether_it_can_be_chance():
     words = report.distillation_finding(make_frame())
-    assert "(whole body), in per cent of the longer box side: teacher 14.1, student without it 24.1." in words
+    assert (
+        "(whole body), in per cent of the longer box side: teacher 14.1, student without it 24.1. D" in words
+    )
     assert "Stage one: 'first stage' against 'neither': −5.00 points (95 % interval" in words
     assert "Stage two: 'second stage' against 'neither': −1.00" in words
     assert "'both stages' against 'first stage': −1.00" in words

@@ -14,6 +14,7 @@ from pctlib.study.findings import (
     failures,
     interval_note,
     json_rows,
+    not_better,
 )
 
 
@@ -60,10 +61,43 @@ def test_changes_in_a_list():
     assert interval_note(three).startswith("Means and 95 % intervals over 3 seeds")
 
 
+def test_one_seed_of_several_that_has_both_is_told():
+    frame = runs(a=[0.50, 0.60], b=[0.53, np.nan])
+    assert change_in_words(frame, "PCK", "b", "a") == "+3.0 (one seed has both: no interval)"
+    assert words(frame) == "'b' against 'a': +3.0 points (one seed has both: no interval)."
+
+
+@pytest.mark.parametrize(
+    ("teacher", "said"),
+    [
+        ([0.53, 0.54, 0.55], ""),
+        ([0.53], ""),
+        ([0.45], "; it is not shown to be better than the student"),
+        ([0.45, 0.46, 0.45], "; it is worse than the student, so there was nothing to transfer"),
+        ([0.51, 0.50, 0.50], "; it is not shown to be better than the student"),
+        ([np.nan, np.nan, np.nan], ""),
+    ],
+)
+def test_a_teacher_that_is_not_better_is_told(teacher, said):
+    frame = runs(student=[0.50, 0.49, 0.50][: len(teacher)], teacher=teacher)
+    found = not_better(frame, "PCK", "teacher", "student")
+    assert found.startswith(said)
+    assert bool(found) == bool(said)
+    errors = frame.assign(PCK=-frame["PCK"])
+    assert not_better(errors, "PCK", "teacher", "student", falling=True) == found
+
+
+def test_only_shared_seeds_decide_about_a_teacher():
+    frame = runs(student=[0.49, 0.59, np.nan], teacher=[0.50, 0.60, 0.10])
+    assert not_better(frame, "PCK", "teacher", "student") == ""
+
+
 def test_failed_trainings_are_told():
     frame = runs(a=[0.5, 0.5], b=[np.nan, np.nan])
     frame["failed"] = [np.nan, np.nan, "ValueError: too hot", "ValueError: too cold"]
     assert words(frame) == "'b' against 'a': not measured, as a training failed."
+    unmeasured = frame.drop(columns="failed")
+    assert words(unmeasured) == "'b' against 'a': not measured."
     assert words(frame.drop(columns="PCK")) == "'b' against 'a': not measured, as a training failed."
     told = failures(frame)
     assert told.startswith("Failed trainings: 'b' with seed 0 (ValueError: too hot); 'b' with seed 1")
@@ -81,7 +115,7 @@ def test_rows_are_json_values():
     )
     rows = json_rows(table)
     assert rows == [
-        {"variant": "a", "PCK": "76.5 ± 0.4", "epochs": 3},
+        {"variant": "a", "PCK": 76.54, "PCK half width": 0.42, "epochs": 3},
         {"variant": "b", "PCK": pytest.approx(70.125), "epochs": 4},
     ]
     assert json.loads(json.dumps(rows)) == rows

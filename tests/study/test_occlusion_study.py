@@ -15,6 +15,7 @@ from pctlib.profiles import load_profile
 from pctlib.skeletons import COCO, LSP
 from pctlib.study import methods as methods_module
 from pctlib.study.data import Splits, load_splits
+from pctlib.study.findings import json_rows
 from pctlib.study.methods import FLOOR, MAIN_METHODS, Trained, trained_methods
 from pctlib.study.occlusion import OcclusionRun, run_protocol
 from pctlib.study.occlusion_people import PastedSource, ProceduralSource, occlusion_source
@@ -31,7 +32,6 @@ from pctlib.study.occlusion_report import (
     finding,
     protocol_table,
     summary,
-    table_rows,
     with_best,
 )
 from pctlib.study.robustness import METRICS, Part, Robustness, joint_groups
@@ -268,7 +268,7 @@ def test_tables_have_a_row_for_everything(limits):
     table = robustness.table()
     assert len(table) == 2 * 2 * 3
     assert table.wanted.tolist()[:3] == [0, 30, 60]
-    rows = table_rows(table)
+    rows = json_rows(table)
     json.dumps(rows, allow_nan=False)
     assert rows[1]["error hidden"] == pytest.approx(10)
     assert rows[1]["error hidden half width"] == pytest.approx(0)
@@ -326,7 +326,14 @@ def test_the_finding_says_what_the_numbers_say(limits, shift, words):
     assert words in text
     assert f"{100 * base[:, 1:].mean():.1f} % with the heatmap control" in text
     assert "There is one seed: the intervals are over people" in text
-    assert "Of the 2 trained methods" in text
+    assert "compared heads" not in text
+    errors |= {f"frozen-{name}": {0: base + n} for name, n in (("a", 0.02), ("b", 0.01))} | {
+        "rival": {0: base}
+    }
+    text = finding(Robustness(made_run(errors), limits))
+    least, largest = (f"frozen-{name}" for name in "ba")
+    assert f"Of the 2 compared heads on the same frozen features {least} has the least error" in text
+    assert f"{largest} the largest ({100 * (base[:, 1:] + 0.02).mean():.1f} %)" in text
     errors = {name: {0: runs[0], 1: runs[0] + 0.001} for name, runs in errors.items()}
     assert "one seed" not in finding(Robustness(made_run(errors), limits))
 
