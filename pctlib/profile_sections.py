@@ -117,13 +117,13 @@ class ClassifierProfile(Section):
 class ClusterProfile(Section):
     """What one job asks of a cluster; ignored on one machine."""
 
-    gpus: int = Field(default=0, ge=0, description="of the training steps")
+    gpus: int = Field(default=0, ge=0, le=1, description="of every step but the making of people")
     memory_megabytes: int = Field(default=4000, gt=0)
     minutes: int = Field(default=30, gt=0)
 
     def resources(self, step: str) -> dict[str, int]:
-        """Return Snakemake resources of a step; only training steps get a GPU."""
+        """Return Snakemake resources of a step."""
         values = {"mem_mb": self.memory_megabytes, "runtime": self.minutes}
-        if self.gpus and step in ("tokenizer", "heatmap", "classifier", "family", "occlusion"):
+        if self.gpus and step != "data":
             values["gpu"] = self.gpus
         return values

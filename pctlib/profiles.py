@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 class Profile(Section):
     """One size of the whole study; a part whose section is missing is left out."""
 
-    name: str
+    name: str = Field(pattern=r"^\w[\w.-]*$", description="also of the folder below reports/")
     description: str
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     device: str = "auto"

@@ -1,6 +1,7 @@
 """`pctlib train`: one stage of the study, for scripts and for `accelerate launch`."""
 
 from enum import StrEnum
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -26,6 +27,7 @@ def train(
     heatmap_dir: Annotated[str, typer.Option(help="trained backbone, for image guidance")] = "",
 ) -> None:
     """Train one stage; a finished run is read by the stage's notebook, which then only reports."""
+    from pctlib.project import resolve
     from pctlib.study.data import load_splits
     from pctlib.study.heatmap import load_heatmap, train_heatmap
     from pctlib.study.layout import StudyLayout, out_folder
@@ -34,20 +36,27 @@ def train(
 
     layout = StudyLayout.from_config({"profile": profile, "dataset": data, "root": data_root})
     settings = layout.profile
+    guide = None
+    if stage is Stage.tokenizer and layout.guided:
+        trained = Path(heatmap_dir).resolve() if heatmap_dir else resolve(layout.run_dir("heatmap", seed))
+        if not (trained / "model.json").is_file():
+            raise FileNotFoundError(
+                f"{trained}: no trained backbone, but profile {settings.name} has a guided tokenizer; "
+                "train heatmap first, or name its folder by --heatmap-dir"
+            )
+        guide = load_heatmap(trained).backbone
     splits = load_splits(data, settings, root=data_root)
-    folder = out_folder(out_dir or layout.run_dir(stage, seed))
+    folder = out_folder(Path(out_dir).resolve() if out_dir else layout.run_dir(stage, seed))
     if stage is Stage.heatmap:
         result = train_heatmap(settings, splits, seed=seed, out_dir=folder)
     else:
-        guided = layout.guided
-        backbone_dir = out_folder(heatmap_dir or layout.run_dir("heatmap", seed)) if guided else None
         result = train_tokenizer(
             settings,
             load_poses(splits.train, settings, training=True),
             val_poses=load_poses(splits.val, settings, training=False),
             seed=seed,
             out_dir=folder,
-            guide=load_heatmap(backbone_dir).backbone if guided else None,
+            guide=guide,
         )
     last = {name: value for name, value in result.history[-1].items() if value is not None}
     typer.echo(f"{folder}: " + ", ".join(f"{name} {value:.4g}" for name, value in last.items()))

@@ -109,6 +109,10 @@ def load_model(out_dir: str | Path, build: Callable[[Profile, Skeleton], PoseEst
     """
     out_dir = Path(out_dir)
     description = read_json(out_dir / "model.json")
+    if not {"profile", "skeleton"} <= set(description):
+        raise ValueError(
+            f"{out_dir / 'model.json'}: describes no estimator of the study, got {list(description)}"
+        )
     model = build(Profile.model_validate(description["profile"]), SKELETONS[description["skeleton"]])
     path = out_dir / "model.safetensors"
     load_weights(model, read_tensors(path), path)

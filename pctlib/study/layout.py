@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pctlib import __version__
-from pctlib.profiles import Profile, load_profile
+from pctlib.profiles import Profile, load_profile, profile_names
 from pctlib.project import project_root, resolve
 
 if TYPE_CHECKING:
@@ -74,10 +74,21 @@ class StudyLayout:
 
     @classmethod
     def from_config(cls, config: dict[str, Any]) -> "StudyLayout":
-        """Build the layout from Snakemake's `--config profile=... dataset=... root=...`."""
+        """Build the layout from Snakemake's `--config profile=... dataset=... root=...`.
+
+        Raises:
+            ValueError: as `load_profile`, and if a profile of one's own has the name of one of the study's.
+            FileNotFoundError: if there is no such profile.
+        """
         source = str(config.get("profile", "demo"))
+        profile = load_profile(source)
+        if profile.name in profile_names() and Path(source).stem != profile.name:
+            raise ValueError(
+                f"{source}: name: '{profile.name}' is that of a profile of the study, and both results "
+                "would share a folder; give it another"
+            )
         return cls(
-            profile=load_profile(source),
+            profile=profile,
             profile_source=source,
             dataset=str(config.get("dataset") or "procedural"),
             root=str(config.get("root") or ""),

@@ -49,7 +49,8 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
         _ = layout.profile.torch_device  # refuses here, not after the first steps
     started = time.monotonic()
     with _only_one(root / "reports" / layout.name):
-        code = subprocess.run(_command(root, layout, cores, dry_run), cwd=root, check=False).returncode
+        command = _command(root, layout, cores, dry_run)
+        code = subprocess.run(command, cwd=root, env=_environment(), check=False).returncode
     if code:
         raise ValueError(
             f"a step of the study failed; its message is above, and the notebook as far as it got is in "
@@ -59,6 +60,12 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
     if not dry_run:
         print(f"{time.monotonic() - started:.0f} s; report: {index}")
     return index
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of the jobs: their "python" is this one, whether or not it is activated."""
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    return os.environ | {"PATH": os.pathsep.join(filter(None, folders))}
 
 
 def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list[str]:

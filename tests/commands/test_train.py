@@ -46,10 +46,45 @@ def test_a_broken_image_is_an_error_or_skipped_and_counted(coco_root, tmp_path):
 
     from pctlib.profiles import load_profile
 
-    profile = load_profile("smoke", skip_broken=True).model_dump(mode="json")
+    profile = load_profile("smoke", skip_broken=True).model_dump(mode="json") | {"name": "mine"}
     (tmp_path / "mine.yml").write_text(yaml.safe_dump(profile))
     passed = invoke(*arguments, "--profile", str(tmp_path / "mine.yml"), "--out-dir", str(tmp_path / "b"))
     assert passed.exit_code == 0, passed.output
+
+
+def test_a_guided_tokenizer_asks_for_its_backbone_before_it_reads_images(tmp_path):
+    import yaml
+
+    from pctlib.profiles import load_profile
+
+    changes = {"tokenizer__guide_ratio": 0.5, "classifier__cached_views": 0}
+    profile = load_profile("smoke", **changes).model_dump(mode="json") | {"name": "guided"}
+    (tmp_path / "guided.yml").write_text(yaml.safe_dump(profile))
+    arguments = ["train", "tokenizer", "--profile", str(tmp_path / "guided.yml"), "--heatmap-dir"]
+    failed = invoke(*arguments, str(tmp_path / "typo"))
+    assert isinstance(failed.exception, FileNotFoundError)
+    assert "typo: no trained backbone" in str(failed.exception)
+    assert "train heatmap first" in str(failed.exception)
+    assert not (tmp_path / "typo").exists()
+    (tmp_path / "tokenizer").mkdir()
+    (tmp_path / "tokenizer" / "model.json").write_text('{"profile": {}, "num_keypoints": 17}')
+    failed = invoke(*arguments, str(tmp_path / "tokenizer"))
+    assert "tokenizer/model.json: describes no estimator of the study" in str(failed.exception)
+
+
+def test_a_profile_must_not_take_the_name_of_one_of_the_study(tmp_path):
+    import yaml
+
+    from pctlib.profiles import load_profile
+
+    profile = load_profile("smoke").model_dump(mode="json")
+    for name, problem in (
+        ("demo", "is that of a profile of the study"),
+        ("../x", "name: String should match"),
+    ):
+        (tmp_path / "mine.yml").write_text(yaml.safe_dump(profile | {"name": name}))
+        failed = invoke("train", "heatmap", "--profile", str(tmp_path / "mine.yml"))
+        assert problem in str(failed.exception)
 
 
 def test_every_command_explains_itself():
