@@ -15,8 +15,11 @@ def compile_for_inference(network: nn.Module) -> Callable[[Tensor], Any]:
     """Return a function that runs the network, compiled, without gradients and in full precision.
 
     Weights become constants: batch normalisation is folded into convolutions, and CPUs keep the weights in
-    the order that their kernels read. Change the weights, and the function must be made anew. The first
-    call with each input size compiles, which takes a minute or two.
+    the order that their kernels read. Change the weights, and the function must be made anew.
+
+    The first call with each shape compiles, also with each number of images, which takes a minute or two and
+    on CPUs needs a C++ compiler such as g++. Fill the last batch up: after eight shapes torch warns and runs
+    others uncompiled.
 
     Args:
         network: in eval mode; its forward takes one tensor. Later changes of its mode are not seen either.

@@ -43,7 +43,10 @@ class Profile(Section):
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     device: str = "auto"
     workers: int = Field(default=2, ge=0)
-    skip_broken: bool = Field(default=False, description="leave out unreadable images, and count them")
+    skip_broken: bool = Field(
+        default=False,
+        description="leave out unreadable images and annotations without a usable box, and count them",
+    )
     cache_megabytes: int = Field(default=2048, ge=0, description="decoded crops kept in memory")
     cluster: ClusterProfile = ClusterProfile()
     people: PeopleProfile

@@ -62,10 +62,12 @@ def read_state(path: str | Path) -> dict[str, Tensor]:
         TypeError,
         AttributeError,
     ) as error:
-        first_line = str(error).strip().split("\n")[0]
-        raise ValueError(
-            f"{path}: not a whole file of weights that can be read safely ({first_line})"
-        ) from error
+        # torch's own message advises to switch the safe reading off
+        refused = re.search(r"GLOBAL ([\w.]+) ", str(error))
+        why = f"it holds {refused[1]}, which is no weight" if refused else "of another format, or damaged"
+        if path.stat().st_size == 0:
+            why = "it is empty"
+        raise ValueError(f"{path}: not a file of weights that can be read safely: {why}") from error
     state = content
     if isinstance(content, Mapping):
         state = next((content[key] for key in ("state_dict", "model") if key in content), content)

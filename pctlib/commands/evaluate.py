@@ -18,8 +18,19 @@ app.add_typer(evaluate_app, name="evaluate")
 
 Annotations = Annotated[Path, typer.Option(help="Annotation file as published.")]
 Predictions = Annotated[Path, typer.Option(help="Results JSON: a list with image_id, keypoints and score.")]
+
+
+def _endings(paths: list[Path] | None) -> list[Path] | None:
+    """Refuse what cannot be written before anything is evaluated."""
+    for path in paths or []:
+        if path.suffix.lower() not in (".json", ".csv"):
+            raise typer.BadParameter(f"{path}: expected a name ending in .json or .csv")
+    return paths
+
+
 Out = Annotated[
-    list[Path] | None, typer.Option(help="Also write the table here, .json or .csv; may be repeated.")
+    list[Path] | None,
+    typer.Option(callback=_endings, help="Also write the table here, .json or .csv; may be repeated."),
 ]
 Errors = Annotated[
     Path | None,

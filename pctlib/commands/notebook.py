@@ -37,6 +37,8 @@ def run(
         given = json.loads(values)
     except json.JSONDecodeError as error:
         raise ValueError(f"--values: expected a JSON object, got {values!r} ({error})") from error
+    if not isinstance(given, dict):
+        raise ValueError(f"--values: expected a JSON object, got {values!r}")
     given |= dict(_split(entry) for entry in parameter or [])
     started = time.monotonic()
     typer.echo(f"{notebook.stem}: running; as far as it got: {executed}", err=True)

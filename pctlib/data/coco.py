@@ -225,5 +225,7 @@ def _valid(table: AnnotationTable, boxes: np.ndarray, areas: np.ndarray, skip_in
         problem = f"area must be above 0, got {areas[row]:g}"
         if not good_box[row]:
             problem = f"bbox {entry['bbox']} has no extent inside its image"
-        raise table.error(row, f"{problem}; skip_invalid=True would leave it out")
+        raise table.error(
+            row, f"{problem}; skip_invalid=True, in a profile skip_broken: true, would leave it out"
+        )
     return valid

@@ -126,6 +126,10 @@ def image_rows(table: AnnotationTable, images: list[dict[str, Any]]) -> np.ndarr
     for row, image in enumerate(images):
         if not isinstance(image, dict) or "id" not in image:
             raise ValueError(f"{table.file}: image (index {row}): field 'id' is missing")
+        if not isinstance(image["id"], int | str):
+            raise ValueError(
+                f"{table.file}: image (index {row}): id is {image['id']!r}, expected a number or a text"
+            )
         if image["id"] in rows:
             raise ValueError(
                 f"{table.file}: two images have the id {image['id']} (index {rows[image['id']]} and {row})"

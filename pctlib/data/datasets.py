@@ -131,7 +131,9 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
 }
 
 
-def read_dataset(name: str, root: str | Path, split: str, *, with_images: bool = True) -> People:
+def read_dataset(
+    name: str, root: str | Path, split: str, *, with_images: bool = True, skip_invalid: bool = False
+) -> People:
     """Read one split of a data set from its published folder layout.
 
     Args:
@@ -139,6 +141,7 @@ def read_dataset(name: str, root: str | Path, split: str, *, with_images: bool =
         root: folder of the data set.
         split: as the data set calls it: "train", "val", "test", ...
         with_images: False for poses alone; the image folder may then be missing and no file is named.
+        skip_invalid: leave out and count annotations without a usable box, where the format's reader can.
 
     Raises:
         ValueError: if name or split is unknown, or a file is wrong.
@@ -150,7 +153,7 @@ def read_dataset(name: str, root: str | Path, split: str, *, with_images: bool =
     if with_images:
         folders = [root / folder for folder in layout.images]
         images = _first(folders, Path.is_dir, f"the images of {name}, split {split}")
-    people = layout.read(file, images)
+    people = layout.read(file, images, **({"skip_invalid": skip_invalid} if layout.can_skip else {}))
     if not with_images:
         people.image_files = [Path()] * len(people)
     return people

@@ -140,7 +140,13 @@ def _read_json(path: Path) -> tuple[_Table, dict[str, int]]:
         for name in ("image", "center", "scale"):
             if name not in person:
                 raise ValueError(f"{path}: person {index} has no field {name}")
-        if person["center"][0] == -1 or person["scale"] <= 0:  # as HRNet's reader marks it
+        center, scale = (_numbers(person[name]) for name in ("center", "scale"))
+        if not isinstance(person["image"], str) or center.shape != (2,) or scale.shape != ():
+            raise ValueError(
+                f"{path}: person {index} needs image, a text, center, two numbers, and scale, a number; got "
+                f"{person['image']!r}, {person['center']!r} and {person['scale']!r}"
+            )
+        if center[0] == -1 or scale <= 0:  # as HRNet's reader marks it
             excluded += 1
         else:
             kept.append((index, person))
@@ -158,7 +164,7 @@ def _json_joints(path: Path, people: list[tuple[int, dict[str, Any]]]) -> tuple[
     if not any("joints" in person for _, person in people):
         return keypoints, visible
     for row, (index, person) in enumerate(people):
-        joints, annotated = np.array(person.get("joints"), float), np.array(person.get("joints_vis"), float)
+        joints, annotated = (_numbers(person.get(name)) for name in ("joints", "joints_vis"))
         if joints.shape != (_K, 2) or annotated.shape != (_K,):
             raise ValueError(
                 f"{path}: person {index} needs joints {(_K, 2)} and joints_vis {(_K,)}, "
@@ -166,6 +172,14 @@ def _json_joints(path: Path, people: list[tuple[int, dict[str, Any]]]) -> tuple[
             )
         keypoints[row], visible[row] = joints, np.where(annotated > 0, 2, 0)
     return keypoints, visible
+
+
+def _numbers(value: Any) -> np.ndarray:
+    """Return the numbers of a JSON value; of no shape that is expected where it holds anything else."""
+    try:
+        return np.array(value, float)
+    except (TypeError, ValueError):
+        return np.full(0, np.nan)
 
 
 def _read_release(path: Path, split: str) -> tuple[_Table, dict[str, int]]:

@@ -108,6 +108,8 @@ SOURCES: dict[str, Source] = {
         steps=(
             "The release has no validation split. Fetch train.json and valid.json from the links in the "
             "read-me of https://github.com/leoxiaobin/deep-high-resolution-net.pytorch into annot/.",
+            "For `evaluate mpii` put valid.h5 of the stacked hourglass code there, too "
+            "(https://github.com/princeton-vl/pose-hg-train): it alone holds the sizes of the heads.",
         ),
         layout=(
             "annot/train.json or annot/train.h5",

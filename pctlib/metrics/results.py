@@ -48,7 +48,7 @@ def read_annotations(path: str | Path) -> AnnotationFile:
     _unique_ids(annotations, f"{path}, annotation")
     image_of = _values(annotations, "image_id", f"{path}, annotation")
     _refuse_unknown_images(image_of, image_ids, f"{path}, annotation")
-    categories = sorted({annotation.get("category_id", 1) for annotation in annotations})
+    categories = sorted(set(_integers(annotations, "category_id", 1, f"{path}, annotation")))
     if len(categories) > 1:
         raise ValueError(
             f"{path}: expected one annotated category (persons), got category_id {categories[:5]}"
@@ -78,9 +78,9 @@ def ground_truth(
     triplets = _keypoint_array(entries, fields, where)
     boxes = _array(entries, "bbox", 4, where)
     areas = _array(entries, "area", None, where) if box_fill is None else boxes[:, 2:].prod(1) * box_fill
-    crowd = np.array([bool(entry.get("iscrowd", 0)) for entry in entries], dtype=bool)
-    labelled = (triplets[..., 2] > 0).sum(axis=1).tolist()
-    num = [entry.get("num_keypoints", count) for entry, count in zip(entries, labelled, strict=True)]
+    crowd = np.array(_integers(entries, "iscrowd", 0, where), dtype=bool)
+    labelled = (triplets[..., 2] > 0).sum(axis=1)
+    num = np.array(_integers(entries, "num_keypoints", -1, where), dtype=np.int64)
     return GroundTruth(
         image_ids=np.array([image["id"] for image in file.images], dtype=np.int64),
         person_image_ids=np.array([entry["image_id"] for entry in entries], dtype=np.int64),
@@ -89,7 +89,7 @@ def ground_truth(
         areas=areas,
         boxes_xywh=boxes,
         crowd=crowd,
-        ignored=crowd | (np.array(num, dtype=np.int64) == 0),
+        ignored=crowd | (np.where(num < 0, labelled, num) == 0),
         annotation_ids=np.array([entry["id"] for entry in entries], dtype=np.int64),
     )
 
@@ -175,10 +175,21 @@ def _values(entries: Iterable[Mapping[str, Any]], field: str, where: str) -> lis
     """Return one field of all entries."""
     values = []
     for index, entry in enumerate(entries):
+        if not isinstance(entry, Mapping):
+            raise ValueError(f"{where} {index}: expected an object, got {type(entry).__name__}")
         if field not in entry:
             raise ValueError(f"{where} {index}{_named(entry)}: has no field {field!r}")
         values.append(entry[field])
     return values
+
+
+def _integers(entries: Iterable[Mapping[str, Any]], field: str, default: int, where: str) -> list[int]:
+    """Return one field of all entries, which must be whole numbers; the default where it is missing."""
+    values = [entry.get(field, default) for entry in entries]
+    for index, value in enumerate(values):
+        if not isinstance(value, int | float) or value != int(value):
+            raise ValueError(f"{where} {index}: {field} is {value!r}, expected a whole number")
+    return [int(value) for value in values]
 
 
 def _named(entry: Mapping[str, Any]) -> str:

@@ -27,7 +27,7 @@ class PoseEstimator(nn.Module):
 
     @torch.inference_mode()
     def predict(self, images: Tensor, *, flip_test: bool = False) -> Keypoints:
-        """Return the poses in images; the model should be in eval mode.
+        """Return the poses in images.
 
         Args:
             images: [B, 3, H, W] RGB, normalised by the mean and standard deviation of ImageNet.
@@ -35,7 +35,16 @@ class PoseEstimator(nn.Module):
 
         Returns:
             `keypoints` [B, K, D] input pixels (3D: millimetres) and `scores` [B, K].
+
+        Raises:
+            ValueError: if the images have another size than the poses are written for, or the model is in
+                training mode.
         """
+        if self.training:
+            raise ValueError("model: is in training mode; call eval() before it predicts")
+        size = self.representation.input_size
+        if size is not None and tuple(images.shape[2:]) != size:
+            raise ValueError(f"images: expected {size} pixels (height, width), got {tuple(images.shape[2:])}")
         if not flip_test:
             return self.representation.decode(self(images))
         both = self(torch.cat([images, images.flip(3)]))

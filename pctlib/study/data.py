@@ -92,17 +92,18 @@ def load_splits(
         return Splits(train, val, "procedural people")
     if dataset == "coco" and whole_body and _splits_there("coco-wholebody", Path(root)):
         dataset = "coco-wholebody"
-    return _published(dataset, Path(root))
+    return _published(dataset, Path(root), skip_invalid=profile.skip_broken)
 
 
-def _published(name: str, root: Path) -> Splits:
+def _published(name: str, root: Path, *, skip_invalid: bool) -> Splits:
     """Read the splits of a published data set that lie below a folder."""
     there = _splits_there(name, root)
     learn = next((split for split in ("train", "trainval") if split in there), None)
     measure = next((split for split in ("val", "test") if split in there), None)
     if learn and measure:
-        return Splits(*(_read_split(name, root, split) for split in (learn, measure)), name)
-    people = _read_split(name, root, learn or measure or next(iter(LAYOUTS[name])))
+        train, val = (_read_split(name, root, split, skip_invalid) for split in (learn, measure))
+        return Splits(train, val, name)
+    people = _read_split(name, root, learn or measure or next(iter(LAYOUTS[name])), skip_invalid)
     val, train = people.split(0.2, seed=0)
     return Splits(train, val, name)
 
@@ -116,10 +117,11 @@ def _splits_there(name: str, root: Path) -> list[str]:
     ]
 
 
-def _read_split(name: str, root: Path, split: str) -> People:
+def _read_split(name: str, root: Path, split: str, skip_invalid: bool) -> People:
     """Read one split, without images if their folder is missing."""
     folders = LAYOUTS[name][split].images
-    return read_dataset(name, root, split, with_images=any((root / folder).is_dir() for folder in folders))
+    with_images = any((root / folder).is_dir() for folder in folders)
+    return read_dataset(name, root, split, with_images=with_images, skip_invalid=skip_invalid)
 
 
 def first_people(splits: Splits, count: int | None) -> Splits:

@@ -186,4 +186,4 @@ class NewHeadTask(EstimatorTask):
 
     def evaluate(self, model: HeadDistillation) -> dict[str, float]:
         """Return the metrics of the validation people, with the new head."""
-        return super().evaluate(model.distilled())
+        return super().evaluate(model.distilled().eval())

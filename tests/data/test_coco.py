@@ -144,7 +144,7 @@ HERE = r"toy\.json: annotation 12 \(index 1\): "
         (entry(bbox=[1, 2, 5]), HERE + "field 'bbox' needs 4 numbers, got 3"),
         (
             entry(bbox=[1, 2, 0, 5]),
-            HERE + r"bbox \[1, 2, 0, 5\] has no extent inside its image; skip_invalid",
+            HERE + r"bbox \[1, 2, 0, 5\] has no extent inside its image; .*skip_broken: true",
         ),
         (entry(bbox=[1, 2, 4, -5]), HERE + r"bbox \[1, 2, 4, -5\] has no extent"),
         (entry(bbox=[200, 2, 4, 5]), HERE + r"bbox \[200, 2, 4, 5\] has no extent inside its image"),
@@ -159,6 +159,7 @@ HERE = r"toy\.json: annotation 12 \(index 1\): "
         (without("annotations", "bbox"), HERE + "field 'bbox' is missing"),
         (without("annotations", "id"), r"annotation None \(index 1\): field 'id' is missing"),
         (lambda v: v["images"][1].update(id=7), r"two images have the id 7 \(index 0 and 1\)"),
+        (lambda v: v["images"][1].update(id=[1]), r"image \(index 1\): id is \[1\], expected a number"),
         (
             lambda v: v["images"][1].update(height="x"),
             r"height and width of the images must be whole numbers",

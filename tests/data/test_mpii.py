@@ -133,6 +133,10 @@ def test_test_json_has_no_joints(tmp_path):
     [
         ({"joints": [[1, 2]]}, r"person 1 needs joints .*, got \(1, 2\) and \(16,\)"),
         ({"joints_vis": [1]}, r"person 1 needs joints .*, got \(16, 2\) and \(1,\)"),
+        ({"joints": [[1, 2], [3]]}, r"person 1 needs joints .*, got \(0,\) and \(16,\)"),
+        ({"center": None}, r"person 1 needs image, .*got '.*', None and"),
+        ({"scale": "x"}, "person 1 needs image, .* and 'x'"),
+        ({"image": 5}, "person 1 needs image, .*got 5,"),
         ({"image": "a.jpg"}, "image name 'a.jpg' is not a number"),
     ],
 )

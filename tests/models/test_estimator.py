@@ -47,12 +47,28 @@ class _FirstChannel(nn.Module):
 def test_prediction_and_one_pass_of_a_doubled_batch(flip_test):
     images = torch.zeros(2, 3, 5, 7)
     images[0, 0, 1, 2] = images[1, 0, 4, 6] = 3.0
-    estimator = PoseEstimator(_FirstChannel(), _Brightest())
+    estimator = PoseEstimator(_FirstChannel(), _Brightest()).eval()
     poses = estimator.predict(images, flip_test=flip_test)
     assert poses.keypoints.tolist() == [[[2, 1]], [[6, 4]]]
     assert poses.scores.tolist() == [[3], [3]]
     assert not poses.scores.requires_grad
     assert estimator.backbone.batches == [4 if flip_test else 2]
+
+
+@pytest.mark.parametrize("shape", [(2, 3, 7, 5), (2, 3, 10, 14)])
+def test_images_of_another_size_are_refused(shape):
+    estimator = PoseEstimator(_FirstChannel(), _Brightest()).eval()
+    estimator.representation.input_size = (5, 7)
+    with pytest.raises(
+        ValueError, match=rf"images: expected \(5, 7\) pixels .*, got \({shape[2]}, {shape[3]}\)"
+    ):
+        estimator.predict(torch.zeros(shape))
+    estimator.predict(torch.zeros(2, 3, 5, 7))
+
+
+def test_a_model_in_training_does_not_predict():
+    with pytest.raises(ValueError, match=r"model: is in training mode; call eval\(\)"):
+        PoseEstimator(_FirstChannel(), _Brightest()).predict(torch.zeros(1, 3, 5, 7))
 
 
 def test_forward_keeps_the_gradient():

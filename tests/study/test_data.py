@@ -52,6 +52,20 @@ def test_whole_bodies_where_the_set_has_them(tmp_path):
     assert load_splits("coco", SMOKE, root=str(tmp_path)).val.skeleton == COCO
 
 
+def test_annotations_without_a_box_are_an_error_or_left_out_by_the_profile(tmp_path):
+    for split in ("train", "val"):
+        write_split(tmp_path, split, 4, 1)
+    file = tmp_path / "annotations" / "person_keypoints_train2017.json"
+    content = json.loads(file.read_text())
+    content["annotations"][0]["bbox"] = [10, 10, -5, 20]
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match="has no extent inside its image; .*skip_broken: true"):
+        load_splits("coco", SMOKE, root=str(tmp_path))
+    splits = load_splits("coco", load_profile("smoke", skip_broken=True), root=str(tmp_path))
+    assert len(splits.train) == len(content["annotations"]) - 1
+    assert sum(splits.train.excluded.values()) == 1
+
+
 def test_a_single_split_holds_out_a_fifth_of_its_images(tmp_path):
     write_split(tmp_path, "val", 10, 3)
     splits = load_splits("coco", SMOKE, root=str(tmp_path))

@@ -29,7 +29,7 @@ from pctlib.body_model import BodyModel
 from pctlib.data.procedural.annotate import PersonAnnotation
 from pctlib.data.procedural.occluders import Occlusion
 from pctlib.data.procedural.scene import Sample, render_person
-from pctlib.io import read_json, write_atomic, write_json
+from pctlib.io import existing_file, read_json, write_atomic, write_json
 from pctlib.skeletons import COCO
 
 Array = np.ndarray
@@ -80,6 +80,8 @@ def generate(
         raise ValueError(
             f"expected count >= 1, workers >= 1 and a plain split name, got {count}, {workers}, {split!r}"
         )
+    if body_model is not None:
+        existing_file(body_model)
     settings = {
         "format": FORMAT,
         "seed": seed,

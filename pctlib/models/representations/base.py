@@ -26,7 +26,12 @@ class Representation(nn.Module):
 
     Nothing else in the package knows which representation it deals with. `Target` and `Prediction` are small
     NamedTuples of the representation.
+
+    Attributes:
+        input_size: (height, width) of the images, in whose pixels poses are given; None: of any.
     """
+
+    input_size: tuple[int, int] | None = None
 
     def encode(self, keypoints: Tensor, visible: Tensor) -> Any:
         """Return the target of poses.

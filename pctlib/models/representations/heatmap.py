@@ -96,7 +96,7 @@ class Heatmap(Representation):
     ) -> None:
         super().__init__()
         self.head = head
-        self.coding = coding
+        self.coding, self.input_size = coding, tuple(coding.input_size)
         self.level = level
         self.shift_flipped = coding.kind != "udp" if shift_flipped is None else shift_flipped
         self.register_buffer("flip_index", flip_index(flip_permutation), persistent=False)

@@ -89,7 +89,7 @@ class SimCC(Representation):
     ) -> None:
         super().__init__()
         self.head = head
-        self.coding = coding
+        self.coding, self.input_size = coding, tuple(coding.input_size)
         self.level = level
         self.beta = beta
         self.label_beta = label_beta

@@ -105,6 +105,12 @@ def test_other_settings_in_the_same_folder_are_refused(data, change, message):
         generate(data, **{**OPTIONS, **change})
 
 
+def test_a_missing_body_model_leaves_nothing_behind(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"nope\.npz"):
+        generate(tmp_path, split="val", count=1, body_model=tmp_path / "nope.npz", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_3d_of_another_set_is_refused(data, tmp_path):
     (tmp_path / "annotations").mkdir()
     (tmp_path / "val").symlink_to(data / "val")
