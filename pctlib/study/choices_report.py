@@ -7,11 +7,10 @@ from pctlib.profiles import Profile
 from pctlib.reporting.tables import interval_ends
 from pctlib.study.choices import AS_MANY_BITS, BASE, BOTH, LOOKUPS, MLP, ONE, changes_of
 from pctlib.study.findings import change_in_words, difference, failures, interval_note
-from pctlib.study.predictions import judge, mean_pose_predictions
+from pctlib.study.predictions import FLOOR, judge, mean_pose_predictions
 from pctlib.study.variants import FAILED, summarise
 
 ALL_GIVEN, SOME_HIDDEN = "all joints given", "some joints hidden"
-FLOOR = "mean pose"
 PCK_SEEN, PCK_HIDDEN = "PCK@0.2, seen joints (%)", "PCK@0.2, hidden joints (%)"
 _ERRORS = {"error px": ALL_GIVEN, "error px, some hidden": SOME_HIDDEN}
 _CLASSIFIER_COLUMNS = {

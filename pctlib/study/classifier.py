@@ -21,7 +21,7 @@ from pctlib.study.crops import Crops
 from pctlib.study.data import Splits
 from pctlib.study.estimators import EstimatorTask, Features, HeadTask, extract_features
 from pctlib.study.heatmap import build_backbone, build_heatmap, load_model, save_model
-from pctlib.study.identity import fingerprint
+from pctlib.study.identity import weights_of
 from pctlib.study.tokenizer import build_tokenizer
 from pctlib.training import TrainingResult, train
 
@@ -148,7 +148,7 @@ def train_classifier(
     skeleton = stage.train_crops.people.skeleton
     torch.manual_seed(mix_seed(seed, 40))
     head = build_classifier(profile, stage.backbone, tokenizer, skeleton)
-    identity = {"tokenizer": fingerprint(*tokenizer.state_dict().values())}
+    identity = {"tokenizer": weights_of(tokenizer)}
     result = train_head(
         profile, stage, head, seed=seed, out_dir=out_dir, identity=identity, progress=progress
     )
@@ -207,7 +207,7 @@ def train_head(
     identity = {
         "profile": sizes.model_dump(mode="json", exclude={"training"}),
         "head": type(head).__name__,
-        "backbone": fingerprint(*stage.backbone.state_dict().values()),
+        "backbone": weights_of(stage.backbone),
         **(identity or {}),
     }
     if stage.train_features is not None:

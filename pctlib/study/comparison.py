@@ -38,7 +38,7 @@ from pctlib.study.estimators import Features
 from pctlib.study.features import mirrored_features, predict_from_features
 from pctlib.study.fitting import Fitted, fit_estimator, load_fitted, save_fitted
 from pctlib.study.heatmap import load_heatmap
-from pctlib.study.identity import fingerprint
+from pctlib.study.identity import weights_of
 from pctlib.study.methods import Trained
 from pctlib.study.poses import load_poses
 from pctlib.study.representations import PCT
@@ -283,7 +283,7 @@ def _identity(run: Run, backbone: nn.Module | None) -> dict[str, Any]:
     return {
         "variant": run.name,
         **values,
-        "trained": [fingerprint(*p.state_dict().values()) for p in trained],
+        "trained": [weights_of(p) for p in trained],
     }
 
 

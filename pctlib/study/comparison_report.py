@@ -16,11 +16,10 @@ from pctlib.reporting.tables import beside, interval_ends, published
 from pctlib.study.compared import FROZEN, RIVAL, VIT, WHOLE, Variant
 from pctlib.study.data import Splits
 from pctlib.study.findings import difference_in_words, one_seed_note
-from pctlib.study.predictions import Predictions, judge, load_predictions, mean_pose_predictions
+from pctlib.study.predictions import FLOOR, Predictions, judge, load_predictions, mean_pose_predictions
 from pctlib.study.representations import PCT, TITLES
 from pctlib.study.variants import summarise
 
-FLOOR = "mean pose"
 BASE = "heatmap_dark"  # what tokens are compared with
 SHARES = {
     "PCK@0.2 seen": "PCK@0.2, seen (%)",

@@ -31,7 +31,7 @@ from pctlib.study.distillation_models import build_head, build_model, constants_
 from pctlib.study.distillation_tasks import NewHeadTask, StudentTask
 from pctlib.study.estimators import EstimatorTask
 from pctlib.study.fitting import Fitted, fit_estimator, load_fitted, save_fitted
-from pctlib.study.identity import fingerprint
+from pctlib.study.identity import weights_of
 from pctlib.study.predictions import load_predictions
 
 TEACHER, NEITHER, FIRST, SECOND, BOTH = "teacher", "neither", "first stage", "second stage", "both stages"
@@ -156,7 +156,7 @@ class DistillationStudy:
         training = self.section.student.training
         student, teacher = self.new_student(seed=seed), self.load(TEACHER, folder.parent)
         identity = {
-            "teacher": _weights_of(teacher),
+            "teacher": weights_of(teacher),
             "losses": vars(constants_of(self.section)),
             "decay": decay,
             "labels": self.section.labels,
@@ -168,7 +168,7 @@ class DistillationStudy:
         return self._fit(task, student, training, seed, folder, lambda trained: trained.student)
 
     def _fit_head(self, seed: int, folder: Path, trained: PoseEstimator) -> Fitted:
-        identity = {"teacher": _weights_of(trained), "losses": vars(constants_of(self.section))}
+        identity = {"teacher": weights_of(trained), "losses": vars(constants_of(self.section))}
         torch.manual_seed(mix_seed(seed, _HEAD))
         head = build_head(self.section, self.section.student, trained.backbone, self.skeleton)
         pair = HeadDistillation(trained, head, constants=constants_of(self.section))
@@ -240,7 +240,3 @@ class DistillationStudy:
     def _size(self, model: PoseEstimator) -> dict[str, float]:
         gflops = count_flops(model, self.section.input_size).gflops
         return {"parameters (M)": count_parameters(model) / 1e6, "GFLOPs": gflops}
-
-
-def _weights_of(model: PoseEstimator) -> str:
-    return fingerprint(*model.state_dict().values())

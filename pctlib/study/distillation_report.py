@@ -22,11 +22,10 @@ from pctlib.study.distillation import (
     DistillationStudy,
 )
 from pctlib.study.findings import difference_in_words, failures, not_better, one_seed_note
-from pctlib.study.predictions import mean_pose_predictions
+from pctlib.study.predictions import FLOOR, mean_pose_predictions
 from pctlib.study.variants import summarise
 
 PARTS = {"body": "body", "foot": "feet", "face": "face", "hand": "hands", "wholebody": "whole body"}
-FLOOR = "mean pose"
 _STAGES = {("no", "no"): NEITHER, ("yes", "no"): FIRST, ("no", "yes"): SECOND, ("yes", "yes"): BOTH}
 _PUBLISHED_SIZE = (256, 192)
 

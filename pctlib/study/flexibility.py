@@ -18,7 +18,7 @@ from pctlib.schedule import mix_seed
 from pctlib.study.crops import Crops, crops_of
 from pctlib.study.data import Splits, first_people
 from pctlib.study.fitting import fit_estimator
-from pctlib.study.identity import fingerprint
+from pctlib.study.identity import weights_of
 from pctlib.study.masked import PRETRAINING, MaskedStudy
 from pctlib.study.vitpose import build_vitpose, start_from, vit_size
 
@@ -181,7 +181,7 @@ class FlexibilityStudy:
             augmentation=sizes.augmentation,
             seed=seed,
             out_dir=folder,
-            identity={"variant": repr(choice), "start": fingerprint(*model.state_dict().values())},
+            identity={"variant": repr(choice), "start": weights_of(model)},
             device=self.profile.device,
             progress=self.progress,
         )

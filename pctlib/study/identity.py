@@ -2,7 +2,7 @@
 
 import hashlib
 
-from torch import Tensor
+from torch import Tensor, nn
 
 
 def fingerprint(*tensors: Tensor) -> str:
@@ -11,3 +11,8 @@ def fingerprint(*tensors: Tensor) -> str:
     for tensor in tensors:
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
     return digest.hexdigest()[:16]
+
+
+def weights_of(module: nn.Module) -> str:
+    """Return a short hash of a module's weights."""
+    return fingerprint(*module.state_dict().values())

@@ -8,10 +8,9 @@ from pctlib.reporting.records import read_history
 from pctlib.reporting.tables import interval_ends, published
 from pctlib.study.findings import change_in_words, failures, interval_note
 from pctlib.study.joint import ALONE, EXPERTS, JOINT, VARIANTS, JointStudy
-from pctlib.study.predictions import judge, mean_pose_predictions
+from pctlib.study.predictions import FLOOR, judge, mean_pose_predictions
 from pctlib.study.variants import summarise
 
-FLOOR = "mean pose"
 PCK, NME = "PCK@0.2 all", "NME all"
 
 

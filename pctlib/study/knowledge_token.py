@@ -24,7 +24,7 @@ from pctlib.study.crops import Crops, crops_of, predict_people
 from pctlib.study.data import Splits, first_people
 from pctlib.study.estimators import EstimatorTask
 from pctlib.study.fitting import Fitted, fit_estimator, load_fitted
-from pctlib.study.identity import fingerprint
+from pctlib.study.identity import fingerprint, weights_of
 from pctlib.study.predictions import judge
 from pctlib.study.vitpose import build_vitpose
 
@@ -236,8 +236,3 @@ def read_teacher(path: str | Path, model: PoseEstimator) -> PoseEstimator:
     else:
         load_vitpose_into(model, state, path)
     return model
-
-
-def weights_of(model: PoseEstimator) -> str:
-    """Return a short hash of a model's weights."""
-    return fingerprint(*model.state_dict().values())

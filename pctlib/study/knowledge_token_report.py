@@ -17,10 +17,9 @@ from pctlib.study.knowledge_token import (
     TOKEN,
     KnowledgeTokenStudy,
 )
-from pctlib.study.predictions import judge, mean_pose_predictions
+from pctlib.study.predictions import FLOOR, judge, mean_pose_predictions
 from pctlib.study.variants import summarise
 
-FLOOR = "mean pose"
 _COLUMNS = {
     "PCK@0.2 all": "PCK@0.2 (%)",
     "PCK@0.2 seen": "seen joints (%)",

@@ -21,7 +21,7 @@ from pctlib.study.crops import Crops, crops_of
 from pctlib.study.data import Splits, first_people
 from pctlib.study.estimators import EstimatorTask
 from pctlib.study.fitting import fit_estimator
-from pctlib.study.identity import fingerprint
+from pctlib.study.identity import weights_of
 from pctlib.study.vitpose import build_vitpose, start_from, vit_size
 from pctlib.training import train
 
@@ -215,7 +215,7 @@ class MaskedStudy:
             seed=seed,
             out_dir=folder,
             identity={"size": sizes.model_dump(mode="json", exclude={"training"})}
-            | {"start": fingerprint(*backbone.state_dict().values())},
+            | {"start": weights_of(backbone)},
             device=self.profile.device,
             progress=self.progress,
         )

@@ -16,6 +16,9 @@ from pctlib.metrics.coco import coco_ap
 from pctlib.metrics.pck import by_visibility, distances, longer_sides, pck_metrics
 from pctlib.profile_sections import CropProfile
 
+FLOOR = "mean pose"
+"""What ignores the image, in tables of variants."""
+
 
 @dataclass(frozen=True)
 class Predictions:

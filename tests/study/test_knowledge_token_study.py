@@ -15,6 +15,7 @@ from pctlib.profiles import load_profile
 from pctlib.skeletons import MPII
 from pctlib.study.crops import predict_people
 from pctlib.study.data import Splits
+from pctlib.study.identity import weights_of
 from pctlib.study.knowledge_token import (
     BOTH,
     NONE,
@@ -27,7 +28,6 @@ from pctlib.study.knowledge_token import (
     VARIANTS,
     KnowledgeTokenStudy,
     read_teacher,
-    weights_of,
 )
 from pctlib.study.predictions import load_predictions
 from pctlib.study.variants import train_variants

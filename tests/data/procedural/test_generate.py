@@ -107,7 +107,7 @@ def test_other_settings_in_the_same_folder_are_refused(data, change, message):
 
 def test_a_missing_body_model_leaves_nothing_behind(tmp_path):
     with pytest.raises(FileNotFoundError, match=r"nope\.npz"):
-        generate(tmp_path, split="val", count=1, body_model=tmp_path / "nope.npz", progress=False)
+        generate(tmp_path, **OPTIONS, body_model=tmp_path / "nope.npz")
     assert list(tmp_path.iterdir()) == []
 
 
