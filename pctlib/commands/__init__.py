@@ -3,8 +3,9 @@
 import typer
 
 app = typer.Typer(
-    no_args_is_help=True, help="Human pose representations: people, data, training, evaluation, the study."
+    no_args_is_help=True,
+    help="Human pose representations: data, training, prediction, evaluation.",
 )
 
 # Each module adds itself to `app` when it is imported.
-from pctlib.commands import data, evaluate, notebook, people, study, train  # noqa: E402, F401
+from pctlib.commands import data, evaluate, notebook, people, predict, study, train  # noqa: E402, F401

@@ -8,10 +8,10 @@ import torch
 from torch import Tensor
 
 from pctlib.data.augmentation import Augmentation, Inputs, make_inputs
-from pctlib.data.crops import invert_affine, transform_points
 from pctlib.data.patches import Patches, make_loader
 from pctlib.data.people import People
 from pctlib.models.estimator import PoseEstimator
+from pctlib.prediction import to_image
 from pctlib.profile_sections import AugmentationProfile
 from pctlib.profiles import Profile
 from pctlib.study.predictions import Predictions
@@ -133,8 +133,3 @@ def predict_people(model: PoseEstimator, crops: Crops, *, flip_test: bool = Fals
         keypoints.append(to_image(found.keypoints, inputs.affine))
         scores.append(found.scores.float().cpu().numpy())
     return Predictions(np.concatenate(keypoints), np.concatenate(scores))
-
-
-def to_image(keypoints: Tensor, affine: Tensor) -> np.ndarray:
-    """Return input keypoints [B, K, 2] in image pixels, given affines image -> input [B, 2, 3]."""
-    return transform_points(invert_affine(affine), keypoints.float()).cpu().numpy()

@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from pctlib.io import read_json
+from pctlib.checkpoints import load_official
+from pctlib.io import read_json, read_tensors
 from pctlib.models.estimator import PoseEstimator
 from pctlib.profiles import Profile
 from pctlib.study.classifier import load_classifier
@@ -72,11 +73,35 @@ def _compared(study_dir: Path, seeds: Sequence[int], names: Collection[str]) -> 
 
 
 def _load_main(load: Callable[[Path], PoseEstimator], folder: Path) -> Trained:
+    model = load(folder)  # first: it says what is wrong with the folder
     profile = Profile.model_validate(read_json(folder / "model.json")["profile"])
-    return Trained(load(folder), profile.crop.input_size)
+    return Trained(model, profile.crop.input_size)
 
 
 def _load_compared(folder: Path) -> Trained:
     from pctlib.study.comparison import load_compared  # builds every rival network; most readers need none
 
     return load_compared(folder)
+
+
+def load_any(path: str | Path) -> Trained:
+    """Read a trained estimator: a run of the study, or what `pctlib.load_official` reads.
+
+    Args:
+        path: folder of a run of heatmap, classifier or comparison, a published checkpoint, or a folder of
+            Hugging Face.
+
+    Raises:
+        FileNotFoundError: if there is no such file or folder.
+        ValueError: if it is none of these, or holds something else than one estimator.
+    """
+    path = Path(path)
+    if not (path / "model.json").is_file():
+        model = load_official(path)
+        if not isinstance(model, PoseEstimator):
+            raise ValueError(f"{path}: expected one estimator of poses, got {type(model).__name__}")
+        return Trained(model, model.representation.input_size)
+    if "variant" in read_json(path / "model.json"):
+        return _load_compared(path)
+    classifies = any(name.startswith("representation.tokenizer.") for name in read_tensors(path / WEIGHTS))
+    return _load_main(load_classifier if classifies else load_heatmap, path)

@@ -1,0 +1,80 @@
+"""`pctlib predict`: poses in the boxes of images, as a results file for `pctlib evaluate`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pctlib.commands import app
+
+if TYPE_CHECKING:
+    from pctlib.models.estimator import PoseEstimator
+
+
+@app.command("predict")
+def predict(
+    weights: Annotated[
+        Path, typer.Argument(help="published checkpoint, folder of Hugging Face, or run folder of the study")
+    ],
+    annotations: Annotated[Path, typer.Option(help="COCO JSON that names the images")],
+    images: Annotated[Path, typer.Option(help="folder of the images")],
+    out: Annotated[Path, typer.Option(help="where the results go, JSON")],
+    detections: Annotated[
+        Path | None, typer.Option(help="detected boxes, COCO results JSON; the annotated boxes without")
+    ] = None,
+    min_score: Annotated[float, typer.Option(help="of detected boxes that are used")] = 0.0,
+    skeleton: Annotated[str, typer.Option(help="keypoints: coco, coco-wholebody or crowdpose")] = "coco",
+    padding: Annotated[
+        float, typer.Option(min=1, help="factor on the box; published PCT is tested with 1.12")
+    ] = 1.25,
+    udp: Annotated[
+        bool | None, typer.Option(help="unbiased crops; if not said, for published models with UDP heatmaps")
+    ] = None,
+    flip_test: Annotated[bool, typer.Option(help="merge with the mirrored images")] = True,
+    batch_size: Annotated[int, typer.Option(min=1, help="crops of a batch")] = 32,
+    workers: Annotated[int, typer.Option(min=0, help="processes that read images")] = 2,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda")] = "auto",
+) -> None:
+    """Find poses in annotated or detected boxes; `pctlib evaluate` scores what it writes."""
+    from pctlib.data.coco import read_coco, read_coco_wholebody
+    from pctlib.data.detections import read_detections
+    from pctlib.device import choose_device
+    from pctlib.io import write_json
+    from pctlib.prediction import coco_results, find_poses
+    from pctlib.skeletons import COCO, COCO_WHOLEBODY, CROWDPOSE
+    from pctlib.study.methods import load_any
+
+    known = {s.name.replace("_", "-"): s for s in (COCO, COCO_WHOLEBODY, CROWDPOSE)}
+    if skeleton not in known:
+        raise ValueError(f"--skeleton: expected one of {', '.join(known)}, got '{skeleton}'")
+    chosen = known[skeleton]
+    if detections is not None:
+        people = read_detections(detections, annotations, images, skeleton=chosen, min_score=min_score)
+    elif chosen == COCO_WHOLEBODY:
+        people = read_coco_wholebody(annotations, images)
+    else:
+        people = read_coco(annotations, images, skeleton=chosen)
+    model, input_size = load_any(weights)
+    found = find_poses(
+        model.to(choose_device(device)),
+        people,
+        input_size=input_size,
+        padding=padding,
+        udp=_trained_on_udp_crops(weights, model) if udp is None else udp,
+        flip_test=flip_test,
+        batch_size=batch_size,
+        workers=workers,
+    )
+    results, left_out = coco_results(people, *found)
+    write_json(out, results)
+    counts = {"boxes": len(people), **people.excluded, **left_out, "poses written": len(results)}
+    typer.echo("\n".join(f"{count:>8} {what}" for what, count in counts.items()))
+    typer.echo(f"written: {out}")
+
+
+def _trained_on_udp_crops(weights: Path, model: "PoseEstimator") -> bool:
+    """Return whether it is a published model of UDP heatmaps; the study's crops are plain for all models."""
+    from pctlib.models.representations.heatmap import Heatmap
+
+    heatmap = isinstance(model.representation, Heatmap)
+    return heatmap and model.representation.coding.kind == "udp" and not (weights / "model.json").is_file()
