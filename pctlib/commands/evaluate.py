@@ -24,7 +24,7 @@ def _endings(paths: list[Path] | None) -> list[Path] | None:
     """Refuse what cannot be written before anything is evaluated."""
     for path in paths or []:
         if path.suffix.lower() not in (".json", ".csv"):
-            raise typer.BadParameter(f"{path}: expected a name ending in .json or .csv")
+            raise ValueError(f"--out {path}: expected a name ending in .json or .csv")
     return paths
 
 

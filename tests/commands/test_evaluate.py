@@ -138,11 +138,8 @@ def test_a_bad_file_ends_with_one_line(files, tmp_path):
 
 def test_a_table_that_cannot_be_written_is_refused_first(evaluate, files, tmp_path):
     done = evaluate("coco", *files({"keypoints": 17}), "--out", tmp_path / "t.xlsx")
-    assert done.exit_code == 2
-    assert "t.xlsx: expected a name ending in .json or .csv" in " ".join(
-        done.output.replace("│", " ").split()
-    )
-    assert "AP" not in done.stdout
+    assert str(done.exception).endswith("t.xlsx: expected a name ending in .json or .csv")
+    assert done.stdout == ""
 
 
 def test_help_does_not_import_the_heavy_packages():
