@@ -38,10 +38,12 @@ def test_a_row_a_batch_size_with_the_shares_of_head_and_decoding():
         assert "decoding" in row.note
 
 
-def test_two_rows_a_batch_size_against_the_other_implementation():
+def test_three_rows_a_batch_size_against_the_other_implementation():
     rows = bench_estimators.vitpose_rows(tiny_vitpose(), {2: 1}, name="tiny")
-    assert [row.name.split(", ")[2] for row in rows] == ["eager", "compiled"]
-    assert all(row.note.startswith("transformers") and row.ratio > 0 for row in rows)
+    assert [row.name.split(", ")[2] for row in rows] == ["eager", "compiled", "compiled"]
+    modes = ["eager", "compiled", "compiled as ours"]
+    assert [row.note.partition(";")[0] for row in rows] == [f"transformers, {mode}" for mode in modes]
+    assert all(row.ratio > 0 for row in rows)
 
 
 def test_implementations_that_differ_are_not_compared():
