@@ -48,7 +48,7 @@ def load_rtmpose(
 
     Raises:
         ValueError: if a name is missing or unexpected, a shape does not fit, or the keypoint set is unknown;
-            names the file.
+            names the file. If `flip_permutation` has another number of indices than there are keypoints.
     """
     state = _of_training_run(state, file, stage)
     strangers = [name for name in state if not name.startswith((_BACKBONE, _HEAD))]
@@ -61,6 +61,8 @@ def load_rtmpose(
         raise ValueError(f"{file}: no known skeleton has {K} keypoints; give flip_permutation")
     if flip_permutation is None:
         flip_permutation = SKELETONS[_SKELETONS[K]].flip_permutation
+    if len(flip_permutation) != K:
+        raise ValueError(f"flip_permutation: {len(flip_permutation)} indices for the {K} keypoints of {file}")
     representation = _build_representation(head, file, backbone.channels[-1], flip_permutation)
     for module, prefix in ((backbone, _BACKBONE), (representation.head, _HEAD)):
         load_strictly(module, part(state, prefix), _same_names(module), file, prefix=prefix)

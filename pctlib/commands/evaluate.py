@@ -22,9 +22,11 @@ Predictions = Annotated[Path, typer.Option(help="Results JSON: a list with image
 
 def _endings(paths: list[Path] | None) -> list[Path] | None:
     """Refuse what cannot be written before anything is evaluated."""
-    for path in paths or []:
-        if path.suffix.lower() not in (".json", ".csv"):
-            raise ValueError(f"--out {path}: expected a name ending in .json or .csv")
+    if paths:
+        from pctlib.metrics.evaluation import table_ending
+
+        for path in paths:
+            table_ending(path)
     return paths
 
 

@@ -48,13 +48,13 @@ def predict(
     if skeleton not in known:
         raise ValueError(f"--skeleton: expected one of {', '.join(known)}, got '{skeleton}'")
     chosen = known[skeleton]
+    model, input_size = load_any(weights)
     if detections is not None:
         people = read_detections(detections, annotations, images, skeleton=chosen, min_score=min_score)
     elif chosen == COCO_WHOLEBODY:
         people = read_coco_wholebody(annotations, images)
     else:
         people = read_coco(annotations, images, skeleton=chosen)
-    model, input_size = load_any(weights)
     found = find_poses(
         model.to(choose_device(device)),
         people,

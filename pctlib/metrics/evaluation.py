@@ -54,13 +54,22 @@ class Evaluation:
             ValueError: if `path` ends neither in .json nor in .csv.
             OSError: if it cannot be written.
         """
-        suffix = Path(path).suffix.lower()
-        if suffix == ".json":
+        if table_ending(path) == ".json":
             rows = {
                 row: {name: None if isnan(value) else value for name, value in columns.items()}
                 for row, columns in self.rows.items()
             }
             return io.write_json(path, {"protocol": self.protocol, "rows": rows, "counts": self.counts})
-        if suffix == ".csv":
-            return io.write_text(path, self.table().to_csv(index_label=self.protocol))
-        raise ValueError(f"{path}: expected a name ending in .json or .csv, got {suffix or 'no ending'}")
+        return io.write_text(path, self.table().to_csv(index_label=self.protocol))
+
+
+def table_ending(path: str | Path) -> str:
+    """Return the ending of a path in lower case, by which `Evaluation.write` chooses the format.
+
+    Raises:
+        ValueError: if it is neither .json nor .csv.
+    """
+    ending = Path(path).suffix.lower()
+    if ending not in (".json", ".csv"):
+        raise ValueError(f"{path}: expected a name ending in .json or .csv, got {ending or 'no ending'}")
+    return ending

@@ -4,8 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from pctlib.reporting.tables import Interval, interval_ends, signed
-from pctlib.study.variants import FAILED, paired_difference
+from pctlib.reporting.tables import Interval, interval_ends, mean_interval, signed
+from pctlib.study.variants import FAILED
 
 ONE_SEED = "One seed: no intervals, so no finding."
 
@@ -25,13 +25,11 @@ def difference(
     Returns:
         The scaled interval; None where no seed has a number of both.
     """
-    measured = frame[frame[metric].notna()] if metric in frame else frame.iloc[:0]
-    seeds = [set(measured.loc[measured["variant"] == name, "seed"]) for name in (variant, base)]
-    if not seeds[0] & seeds[1]:
+    if metric not in frame:
         return None
-    found = paired_difference(frame, metric, variant, base)
-    half = None if found.half_width is None else scale * found.half_width
-    return Interval(scale * found.mean, half, found.count)
+    wide = frame.pivot(index="seed", columns="variant", values=metric)
+    both = wide.reindex(columns=[variant, base]).dropna()
+    return None if both.empty else mean_interval(scale * (both[variant] - both[base]))
 
 
 def difference_in_words(
@@ -39,13 +37,8 @@ def difference_in_words(
 ) -> str:
     """Return one sentence: how far a variant is above or below another, and whether that can be chance.
 
-    Args:
-        frame: of `train_variants`.
-        metric: its column.
-        variant: the one that is compared.
-        base: the one it is compared with.
+    Args as of `difference`, and:
         what: the metric as the sentence names it, with its unit, such as "points of PCK@0.2".
-        scale: of the values; 100 for per cent.
     """
     names = f"'{variant}' against '{base}'"
     found = difference(frame, metric, variant, base, scale=scale)
@@ -64,12 +57,7 @@ def change_in_words(
 ) -> str:
     """Return only how far a variant is above or below another, with its interval, for a list of changes.
 
-    Args:
-        frame: of `train_variants`.
-        metric: its column.
-        variant: the one that is compared.
-        base: the one it is compared with.
-        scale: of the values; 100 for per cent.
+    Args as of `difference`.
     """
     found = difference(frame, metric, variant, base, scale=scale)
     if found is None:

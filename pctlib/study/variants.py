@@ -98,16 +98,3 @@ def summarise(
             row["failed runs"] = int(runs[FAILED].notna().sum())
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def paired_difference(frame: pd.DataFrame, metric: str, variant: str, base: str) -> Any:
-    """Return the mean difference of a metric between two variants over shared seeds, with its interval.
-
-    Raises:
-        ValueError: if no seed has both.
-    """
-    wide = frame.pivot(index="seed", columns="variant", values=metric)
-    both = wide[[variant, base]].dropna() if {variant, base} <= set(wide) else wide.iloc[:0]
-    if both.empty:
-        raise ValueError(f"{metric}: no seed has both {variant!r} and {base!r}")
-    return mean_interval(both[variant] - both[base])

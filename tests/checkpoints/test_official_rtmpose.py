@@ -131,6 +131,8 @@ def test_flip_permutation_can_be_given():
     assert model.representation.flip_index.tolist() == list(swapped)
     with pytest.raises(ValueError, match=r"three\.pth: no known skeleton has 3 keypoints"):
         load_rtmpose(state, "three.pth")
+    with pytest.raises(ValueError, match=r"flip_permutation: 2 indices for the 3 keypoints of three\.pth"):
+        load_rtmpose(state, "three.pth", flip_permutation=[1, 0])
 
 
 def test_what_does_not_fit_is_named(tmp_path):

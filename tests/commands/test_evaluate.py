@@ -138,7 +138,7 @@ def test_a_bad_file_ends_with_one_line(files, tmp_path):
 
 def test_a_table_that_cannot_be_written_is_refused_first(evaluate, files, tmp_path):
     done = evaluate("coco", *files({"keypoints": 17}), "--out", tmp_path / "t.xlsx")
-    assert str(done.exception).endswith("t.xlsx: expected a name ending in .json or .csv")
+    assert str(done.exception).endswith("t.xlsx: expected a name ending in .json or .csv, got .xlsx")
     assert done.stdout == ""
 
 

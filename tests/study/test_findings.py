@@ -10,6 +10,7 @@ from pctlib.reporting.tables import Interval
 from pctlib.study.findings import (
     ONE_SEED,
     change_in_words,
+    difference,
     difference_in_words,
     failures,
     interval_note,
@@ -30,6 +31,22 @@ def runs(**values):
 
 def words(frame, **options):
     return difference_in_words(frame, "PCK", "b", "a", **({"what": "points"} | options))
+
+
+def test_a_difference_is_of_the_seeds_that_both_have():
+    frame = pd.DataFrame(
+        {
+            "variant": ["a", "b", "a", "b", "a"],
+            "seed": [0, 0, 1, 1, 2],
+            "AP": [0.5, 0.4, 0.7, 0.5, 0.9],
+        }
+    )
+    found = difference(frame, "AP", "a", "b", scale=10)
+    assert found.mean == pytest.approx(1.5)
+    # Student's t with one degree of freedom: 12.706 times 0.707 / sqrt(2)
+    assert found.half_width == pytest.approx(12.706 * np.std([1.0, 2.0], ddof=1) / 2**0.5, rel=1e-4)
+    assert difference(frame, "AP", "a", "c") is None
+    assert difference(frame, "AR", "a", "b") is None
 
 
 def test_one_seed_has_no_interval():

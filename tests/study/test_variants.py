@@ -3,10 +3,9 @@
 import json
 
 import numpy as np
-import pandas as pd
 import pytest
 
-from pctlib.study.variants import paired_difference, summarise, train_variants
+from pctlib.study.variants import summarise, train_variants
 
 
 def train(variant, seed, folder):
@@ -53,19 +52,3 @@ def test_nothing_but_failures_is_an_error(tmp_path):
 def test_an_error_of_the_program_is_not_swallowed(tmp_path):
     with pytest.raises(KeyError):
         train_variants(train, ["unheard of"], seeds=[0], runs_dir=tmp_path, progress=False)
-
-
-def test_a_paired_difference_uses_the_seeds_that_both_have():
-    frame = pd.DataFrame(
-        {
-            "variant": ["a", "b", "a", "b", "a"],
-            "seed": [0, 0, 1, 1, 2],
-            "AP": [0.5, 0.4, 0.7, 0.5, 0.9],
-        }
-    )
-    difference = paired_difference(frame, "AP", "a", "b")
-    assert difference.mean == pytest.approx(0.15)
-    # Student's t with one degree of freedom: 12.706 times 0.0707 / sqrt(2)
-    assert difference.half_width == pytest.approx(12.706 * np.std([0.1, 0.2], ddof=1) / 2**0.5, rel=1e-4)
-    with pytest.raises(ValueError, match="AP: no seed has both 'a' and 'c'"):
-        paired_difference(frame, "AP", "a", "c")
