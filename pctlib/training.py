@@ -65,6 +65,11 @@ class TrainingResult:
     history: list[dict[str, float]]
     resumed_from: int = 0
 
+    @property
+    def seconds(self) -> float:
+        """Seconds that the epochs took, interruptions left out."""
+        return sum(record["seconds"] for record in self.history)
+
     def frame(self) -> pd.DataFrame:
         """Return the history as a table, one row an epoch."""
         return pd.DataFrame(self.history)

@@ -138,6 +138,22 @@ def test_a_point_more_in_the_profile_is_one_tokenizer_more(study):
         assert planned_jobs(study) == {"grid_point": 1, "grid": 1, "results": 1}
 
 
+def test_a_seed_more_is_a_job_a_page_and_seed(study):
+    """The pages of several seeds are made of jobs of one seed each."""
+    profile = study / "workflow" / "profiles" / "smoke.yml"
+    layout = StudyLayout.from_config({"profile": "smoke"})
+    with edited(profile, "seeds: [0]", "seeds: [0, 1]"):
+        jobs = planned_jobs(study)
+    once = {"grid", "occlusion", "results", *layout.families}
+    assert {rule: jobs[rule] for rule in once} == dict.fromkeys(once, 1)
+    assert [jobs[rule] for rule in ("tokenizer", "heatmap", "classifier")] == [1, 1, 1]
+    assert jobs["grid_point"] == len(layout.grid_points())
+    assert jobs["grid_seed"] == 2
+    assert jobs["family_seed"] == 2 * len(layout.families)
+    assert "data" not in jobs
+    assert "anatomy" not in jobs, "it shows the first seed"
+
+
 def test_a_changed_value_of_the_profile_runs_again_what_reads_it(study):
     profile = study / "workflow" / "profiles" / "smoke.yml"
     with edited(profile, "late_epochs: 1", "late_epochs: 2"):

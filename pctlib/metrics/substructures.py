@@ -79,8 +79,8 @@ class Locality:
         high: [M] 97.5 % quantile.
         p_value: [M] how often a random exchange reaches the share.
         mean_share: mean over the tokens that move something.
-        mean_chance: the same of random exchanges.
-        mean_p_value: how often the mean share of a random exchange reaches `mean_share`.
+        mean_chance: the same if the joints are exchanged at random, for all tokens alike.
+        mean_p_value: how often the mean share of such an exchange reaches `mean_share`.
     """
 
     part: list[str]
@@ -104,7 +104,9 @@ def locality(
     """Compare the share of the strongest part with a control that knows no neighbourhood.
 
     The control keeps how unevenly each token moves the joints, but exchanges which joints these are, at
-    random and for each token anew.
+    random. That of a token is of this token alone. That of the mean exchanges the joints of all tokens
+    alike, because tokens of one decoder resemble each other: taken one by one, their chance deviations would
+    cancel in the mean of the control, but not in that of the tokens.
 
     Args:
         influence: [M, K].
@@ -115,11 +117,12 @@ def locality(
     Raises:
         ValueError: if the parts do not hold each of the K joints once.
     """
-    means = _part_means(parts, influence.shape[1])
-    relative = _relative(influence)
-    shares = _divide(relative @ means)
+    K = influence.shape[1]
+    means, relative, shares = _part_means(parts, K), _relative(influence), part_shares(influence, parts)
     drawn = np.broadcast_to(relative, (permutations, *relative.shape))
     control = _divide(generator.permuted(drawn, axis=2) @ means).max(axis=2)  # [permutations, M]
+    orders = generator.permuted(np.tile(np.arange(K), (permutations, 1)), axis=1)
+    alike = _divide(relative[:, orders].swapaxes(0, 1) @ means).max(axis=2)  # [permutations, M]
     share = shares.max(axis=1)
     moves = ~np.isnan(share)
     names = list(parts)
@@ -132,8 +135,8 @@ def locality(
         high=np.quantile(control, 0.975, axis=0),
         p_value=np.where(moves, _p_value(control, share), np.nan),
         mean_share=float(share[moves].mean()) if moves.any() else float("nan"),
-        mean_chance=float(control[:, moves].mean()) if moves.any() else float("nan"),
-        mean_p_value=float(_p_value(control[:, moves].mean(axis=1), share[moves].mean()))
+        mean_chance=float(alike[:, moves].mean()) if moves.any() else float("nan"),
+        mean_p_value=float(_p_value(alike[:, moves].mean(axis=1), share[moves].mean()))
         if moves.any()
         else float("nan"),
     )

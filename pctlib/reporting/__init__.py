@@ -3,7 +3,7 @@
 from pctlib.reporting.export import export_notebook
 from pctlib.reporting.index import Figure, Highlight, IndexPage, Section, write_index
 from pctlib.reporting.page import Site
-from pctlib.reporting.records import fill, read_history, read_numbers
+from pctlib.reporting.records import fill, read_history
 from pctlib.reporting.run_card import RunCard, collect, load_run_card
 from pctlib.reporting.tables import Interval, Table, beside, csv_link, mean_interval, published
 
@@ -25,6 +25,5 @@ __all__ = [
     "mean_interval",
     "published",
     "read_history",
-    "read_numbers",
     "write_index",
 ]

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from pctlib.io import existing_file, read_json
+from pctlib.io import existing_file
 
 
 def read_history(path: str | Path) -> pd.DataFrame:
@@ -37,27 +37,12 @@ def read_history(path: str | Path) -> pd.DataFrame:
     return frame.sort_values("epoch", ignore_index=True)
 
 
-def read_numbers(files: Mapping[str, str | Path]) -> dict[str, Any]:
-    """Return the contents of JSON files by a short name, for `fill`.
-
-    Raises:
-        FileNotFoundError: if a file is missing.
-        ValueError: if one is not a JSON object; names it.
-    """
-    numbers = {}
-    for name, path in files.items():
-        numbers[name] = read_json(path)
-        if not isinstance(numbers[name], dict):
-            raise ValueError(f"{path}: expected a JSON object, got {type(numbers[name]).__name__}")
-    return numbers
-
-
 def fill(text: str, numbers: Mapping[str, Any]) -> str:
-    """Return prose with numbers from files in place of names: "{tokenizer[oks_ap]:.3f}".
+    """Return prose with numbers in place of names: "{tokenizer[oks_ap]:.3f}".
 
     Args:
         text: prose; a name in braces, keys in square brackets, a format after a colon.
-        numbers: as `read_numbers` returns them.
+        numbers: name -> number, text, or a mapping of them.
 
     Raises:
         ValueError: if a name or key does not exist, or a format does not suit its value; quotes the text.
@@ -73,4 +58,7 @@ def fill(text: str, numbers: Mapping[str, Any]) -> str:
 
 
 def _known(numbers: Mapping[str, Any]) -> str:
-    return "; ".join(f"{name}: {', '.join(map(str, values))}" for name, values in numbers.items())
+    return "; ".join(
+        f"{name}: {', '.join(map(str, value))}" if isinstance(value, Mapping) else name
+        for name, value in numbers.items()
+    )

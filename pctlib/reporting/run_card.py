@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -34,7 +34,7 @@ class RunCard:
 
     Attributes:
         profile: name of the profile.
-        seed: of every random draw.
+        seed: of every random draw; several are text, such as "0, 1, 2".
         data: name of the data set.
         counts: what was counted, such as people, images and skipped images.
         revision: of the code, with "+changes" if files differed from it.
@@ -46,7 +46,7 @@ class RunCard:
     """
 
     profile: str
-    seed: int
+    seed: int | str
     data: str
     counts: dict[str, int] = field(default_factory=dict)
     revision: str = ""
@@ -90,7 +90,7 @@ class RunCard:
 def collect(
     *,
     profile: str,
-    seed: int,
+    seed: int | Sequence[int],
     data: str,
     device: str = "cpu",
     counts: Mapping[str, int] | None = None,
@@ -100,7 +100,7 @@ def collect(
 
     Args:
         profile: name of the profile.
-        seed: of every random draw.
+        seed: of every random draw; several where the runs of several are shown.
         data: name of the data set.
         device: where the networks run.
         counts: what was counted, such as people and skipped images.
@@ -110,12 +110,12 @@ def collect(
 
     return RunCard(
         profile=profile,
-        seed=seed,
+        seed=seed if isinstance(seed, int) else ", ".join(map(str, seed)),
         data=data,
         counts=dict(counts or {}),
         revision=git_revision(root),
         versions={"python": platform.python_version(), **_versions()},
-        device=_device_name(device),
+        device=device_name(device),
         threads=torch.get_num_threads(),
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )
@@ -174,7 +174,8 @@ def _versions() -> dict[str, str]:
     return installed
 
 
-def _device_name(device: str) -> str:
+def device_name(device: str) -> str:
+    """Return a device with the name of its hardware, such as "cpu (AMD EPYC 7B13)"."""
     import torch
 
     if device.startswith("cuda"):

@@ -102,7 +102,10 @@ def describe_untrained(summary: Mapping[str, float]) -> str:
 def describe_usage(summary: Mapping[str, float]) -> str:
     """Return in words how tokens share the codebook; `summary` is from `summarise_anatomy`."""
     groups = summary["groups without common entries"]
-    together = "all tokens draw on the same entries, more or less often"
+    common = 100 * summary["overlap of two tokens"]
+    together = (
+        f"no group of tokens has entries of its own: two tokens have {common:.0f} % of their use in common"
+    )
     apart = f"the tokens fall into {groups} groups that have practically no entry in common"
     return (
         f"A token uses {summary['entries used by a token']:.0f} of {summary['entries']} entries "
@@ -122,7 +125,7 @@ def describe_anatomy(summary: Mapping[str, float]) -> str:
         "these tokens are not the sub-structures that the paper describes."
     )
     if p < 0.05 and local >= MOSTLY:
-        reading = "Tokens form sub-structures as the paper describes them: each moves mostly one body part."
+        reading = "On the whole these tokens are sub-structures as the paper describes them."
     elif p < 0.05:
         reading = (
             "Tokens lean towards joints that belong together, but most of what a token moves lies elsewhere: "

@@ -177,8 +177,7 @@ class TokenizerChoices:
             guide=_guide(self.study_dir, seed) if guided else None,
             progress=self.progress,
         )
-        seconds = sum(record["seconds"] for record in result.history)
-        return self.measure(result.model, val_poses) | {"training seconds": seconds}
+        return self.measure(result.model, val_poses) | {"training seconds": result.seconds}
 
     def _read(self, profile: Profile, guided: bool) -> tuple[Poses, Poses]:
         """Return training and validation poses, with their images if guided."""
@@ -268,7 +267,7 @@ class ClassifierChoices:
         result = train_classifier(
             profile, stage, tokenizer, seed=seed, out_dir=folder, progress=self.progress
         )
-        metrics = {"training seconds": sum(record["seconds"] for record in result.history)}
+        metrics = {"training seconds": result.seconds}
         for lookup in LOOKUPS:
             metrics |= {
                 f"{lookup} {key}": value for key, value in _judge(result.model, stage, lookup).items()

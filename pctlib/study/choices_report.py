@@ -6,7 +6,7 @@ from pctlib.data.people import People
 from pctlib.profiles import Profile
 from pctlib.reporting.tables import interval_ends
 from pctlib.study.choices import AS_MANY_BITS, BASE, BOTH, LOOKUPS, MLP, ONE, changes_of
-from pctlib.study.findings import change_in_words, difference, failures, interval_note
+from pctlib.study.findings import change_in_words, difference, difference_in_words, failures, interval_note
 from pctlib.study.predictions import FLOOR, judge, mean_pose_predictions
 from pctlib.study.variants import FAILED, summarise
 
@@ -135,6 +135,7 @@ def choices_finding(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profile
         _differences(
             tokenizers, "error px, some hidden", BASE, f"The same with {share} of the joints hidden"
         ),
+        _composition(tokenizers),
         _encoders(tokenizers),
         _differences(classifiers, "PCK@0.2 seen", base, "PCK@0.2 of seen joints in %", scale=100.0),
         _differences(classifiers, "PCK@0.2 hidden", base, "PCK@0.2 of hidden joints in %", scale=100.0),
@@ -149,22 +150,29 @@ def choices_headline(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profil
     """Return the few differences a reader should know; arguments as in `choices_finding`."""
     share = f"{100 * profile.choices.evaluation_hidden:g} %"
     given, hidden = "error px", "error px, some hidden"
+    unseen = f"no joint hidden in training, measured with {share} of the joints hidden"
     parts = [
-        _changed_by(
-            tokenizers, given, "no joint hidden", "Without joint hiding the reconstruction error changes by"
-        ),
-        _changed_by(tokenizers, hidden, "no joint hidden", f"with {share} of the joints hidden by"),
-        _changed_by(tokenizers, given, ONE, "one token for the whole pose changes it by"),
-        _changed_by(tokenizers, given, AS_MANY_BITS, "three tokens of as many bits together by"),
-        _changed_by(tokenizers, given, "codebook by gradient", "a codebook learned by gradient by"),
+        _changed_by(tokenizers, given, "no joint hidden", "no joint hidden in training"),
+        _changed_by(tokenizers, hidden, "no joint hidden", unseen),
+        _changed_by(tokenizers, given, ONE, "one token for the whole pose"),
+        _changed_by(tokenizers, given, "codebook by gradient", "a codebook learned by gradient"),
     ]
     words = "; ".join(part for part in parts if part)
+    errors = f"Change of the reconstruction error, in px, against the profile's tokenizer: {words}."
     metric, base = "PCK@0.2 seen", f"{BOTH}, soft"
     losses = [n for n in dict.fromkeys(classifiers["variant"]) if n != base]
     changes = [f"'{n}' {change_in_words(classifiers, metric, n, base)}" for n in losses]
     seen = f"Seen joints found, against '{base}', in points: {', '.join(changes)}." if changes else ""
-    return " ".join(
-        part for part in (f"{words} (px)." if words else "", seen, interval_note(tokenizers)) if part
+    sentences = (errors if words else "", _composition(tokenizers), seen, interval_note(tokenizers))
+    return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _composition(frame: pd.DataFrame) -> str:
+    """Return what composing a pose of three tokens changes against one that writes as many poses."""
+    if difference(frame, "error px", AS_MANY_BITS, ONE) is None:
+        return ""
+    return difference_in_words(
+        frame, "error px", AS_MANY_BITS, ONE, what="px of reconstruction error", scale=1
     )
 
 

@@ -16,6 +16,7 @@ from pctlib.study.data import Splits
 from pctlib.study.estimators import Features
 from pctlib.study.features import mirrored_features, predict_from_features
 from pctlib.study.heatmap import load_heatmap
+from pctlib.study.layout import point_folder
 from pctlib.study.predictions import judge
 from pctlib.study.tokenizer import adopt_tokenizer, load_tokenizer
 from pctlib.study.variants import FAILED
@@ -23,19 +24,16 @@ from pctlib.study.variants import FAILED
 ERROR, AP, USAGE, PERPLEXITY = "error px", "AP", "codebook usage", "codebook perplexity"
 SECONDS, BITS = "training seconds", "bits"
 STARTED, WALL = "started", "wall seconds"
-
-
-def point_folder(entries: int, tokens: int, seed: int) -> str:
-    """Return the folder of one tokenizer below that of the grid."""
-    return f"V{entries}-M{tokens}-seed{seed}"
+WORK = "seconds of training and measuring"
 
 
 def read_points(profile: Profile, runs_dir: str | Path, seeds: Sequence[int]) -> pd.DataFrame:
     """Return what the tokenizers of the grid left behind, one row a point and seed.
 
     Returns:
-        V, M, seed, bits (M log2 V), the metrics of the point, when it started (seconds since 1970), its wall
-        seconds, and `failed` (why; missing where it did not).
+        V, M, seed, bits (M log2 V), the metrics of the point, when its last run started (seconds since 1970),
+        the wall seconds of this run, the seconds of training and measuring over all runs, and `failed` (why;
+        missing where it did not).
 
     Raises:
         FileNotFoundError: if a point was not run.
@@ -58,6 +56,7 @@ def _read_point(folder: Path) -> dict[str, float | str]:
     times = {
         STARTED: datetime.fromisoformat(card.started).timestamp(),
         WALL: sum(card.wall_times.values()),
+        WORK: sum(card.wall_times.values()) - card.wall_times["training"] + metrics[SECONDS],
     }
     return {key: value for key, value in metrics.items() if isinstance(value, int | float)} | times
 

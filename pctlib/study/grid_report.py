@@ -11,7 +11,8 @@ import pandas as pd
 from pctlib.reporting.run_card import format_seconds
 from pctlib.reporting.tables import Interval, interval_ends, mean_interval, signed
 from pctlib.study.findings import difference_in_words, one_seed_note
-from pctlib.study.grid import AP, BITS, ERROR, PERPLEXITY, SECONDS, STARTED, USAGE, WALL, point_folder
+from pctlib.study.grid import AP, BITS, ERROR, PERPLEXITY, SECONDS, STARTED, USAGE, WALL, WORK
+from pctlib.study.layout import point_folder
 from pctlib.study.variants import FAILED
 
 COLUMNS = {
@@ -119,15 +120,10 @@ def grid_finding(points: pd.DataFrame) -> str:
     """Return in words what more entries and more tokens change, where it stops, and what failed."""
     if ERROR not in points:
         return _failures(points)
-    means = grid_means(points, ERROR).stack()
-    entries, tokens = means.idxmin()
-    seeds = points.loc[points[ERROR].notna(), "seed"].nunique()
-    spread = f", mean over {seeds} seeds" if seeds > 1 else ""
     return " ".join(
         part
         for part in (
-            f"The least reconstruction error, {means.min():.2f} px, is that of V = {entries}, M = {tokens}"
-            f"{spread}.",
+            _best(points),
             _along(points, "M", "tokens"),
             _along(points, "V", "entries"),
             one_seed_note(points[points[ERROR].notna()]),
@@ -135,6 +131,17 @@ def grid_finding(points: pd.DataFrame) -> str:
         )
         if part
     )
+
+
+def _best(points: pd.DataFrame) -> str:
+    """Return the point of the least error; of those that most seeds finished, as others are not like them."""
+    runs = points.groupby(["V", "M"])[ERROR].agg(["mean", "count"])
+    seeds = runs["count"].max()
+    means = runs.loc[runs["count"] == seeds, "mean"]
+    entries, tokens = means.idxmin()
+    spread = f", mean over {seeds} seeds" if seeds > 1 else ""
+    best = f"V = {entries}, M = {tokens}"
+    return f"The least reconstruction error, {means.min():.2f} px, is that of {best}{spread}."
 
 
 def _along(points: pd.DataFrame, axis: str, what: str) -> str:
@@ -147,6 +154,8 @@ def _along(points: pd.DataFrame, axis: str, what: str) -> str:
     if any(change.half_width is None for *_, change in found):
         return words
     stop = saturation(points, axis)
+    if stop is None and len(found) < points[axis].nunique() - 1:
+        return f"{words} Each of these steps helps; others could not be compared."
     if stop is None:
         return f"{words} Every step helps: no saturation up to {found[-1][1]} {what}."
     return f"{words} Beyond {stop} {what} the next step is not shown to help."
@@ -183,7 +192,7 @@ def sweep_time(points: pd.DataFrame) -> str:
     if WALL not in points:
         return "No point finished."
     finished = points.dropna(subset=[WALL])
-    work = finished[WALL].sum()
+    work = finished[WORK].sum()
     span = (finished[STARTED] + finished[WALL]).max() - finished[STARTED].min()
     return (
         f"{len(finished)} of {len(points)} points finished; they took {format_seconds(work)} of training and "

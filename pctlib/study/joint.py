@@ -275,7 +275,7 @@ class JointStudy:
         )
         return self._measure(result.model, names, folder) | {
             "parameters (M)": sum(p.numel() for p in result.model.parameters()) / 1e6,
-            "training seconds": sum(record["seconds"] for record in result.history),
+            "training seconds": result.seconds,
             "images seen": settings.epochs * draw.images,
         }
 

@@ -127,7 +127,7 @@ class StudyLayout:
         if grid is None:
             return []
         return [
-            f"V{entries}-M{tokens}-seed{seed}"
+            point_folder(entries, tokens, seed)
             for seed in self.profile.seeds
             for entries in grid.codebook_sizes
             for tokens in grid.num_tokens
@@ -182,7 +182,7 @@ class StudyLayout:
 
     def point_values(self, entries: str, tokens: str, seed: str) -> str:
         """Return the parameters of the tokenizer notebook for one point of the grid as JSON."""
-        out_dir = f"{self.run_dir('grid')}/V{entries}-M{tokens}-seed{seed}"
+        out_dir = f"{self.run_dir('grid')}/{point_folder(entries, tokens, seed)}"
         values = {**self._common, "out_dir": out_dir, "seed": int(seed), "compare": False}
         values |= {
             "codebook_size": int(entries),
@@ -219,6 +219,11 @@ class StudyLayout:
     def resources(self, step: str) -> dict[str, Any]:
         """Return what a cluster must give one job of a step, in the names of Snakemake's executors."""
         return self.profile.cluster.resources(step)
+
+
+def point_folder(entries: int | str, tokens: int | str, seed: int | str) -> str:
+    """Return the folder of one tokenizer of the grid, below that of the grid."""
+    return f"V{entries}-M{tokens}-seed{seed}"
 
 
 def out_folder(out_dir: str | Path) -> Path:

@@ -30,7 +30,7 @@ MAIN_METHODS: dict[str, tuple[str, Callable[[Path], PoseEstimator]]] = {
     "PCT": ("classifier-seed{seed}", load_classifier),
 }
 COMPARED = "comparison/seed{seed}"
-FLOOR = "Mean pose"
+MEAN_POSE = "Mean pose"
 """What ignores the image: the mean pose of the training people."""
 
 

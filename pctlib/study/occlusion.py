@@ -16,7 +16,7 @@ from pctlib.occlusion import View
 from pctlib.profiles import Profile
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import to_image
-from pctlib.study.methods import FLOOR, Loader
+from pctlib.study.methods import MEAN_POSE, Loader
 from pctlib.study.occlusion_people import Source
 from pctlib.study.predictions import mean_pose_predictions
 
@@ -99,7 +99,7 @@ def run_protocol(
         people = view_table(views, source.skeleton)
         _put_truth(run, places, people, views)
         floor = mean_pose_predictions(train, people, profile.crop).keypoints_image
-        _put(run.predictions[FLOOR][0], places, floor)
+        _put(run.predictions[MEAN_POSE][0], places, floor)
         inputs = {size: _inputs(people, views, size, profile=profile) for size in sizes}
         for name, runs in models.items():
             for seed, (model, size) in runs.items():
@@ -127,7 +127,7 @@ def _empty_run(source: Source, profile: Profile, seeds: dict[str, list[int]]) ->
         shares=np.zeros(shape[:3]),
         predictions={
             name: {seed: np.zeros((*shape, 2)) for seed in known}
-            for name, known in {**seeds, FLOOR: [0]}.items()
+            for name, known in {**seeds, MEAN_POSE: [0]}.items()
         },
     )
 

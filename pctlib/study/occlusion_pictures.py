@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 import numpy as np
+import pandas as pd
 import torch
 
 from pctlib.data.crops import transform_points
@@ -56,13 +57,20 @@ def gallery(
 
 
 def median_person(run: OcclusionRun, methods: Sequence[str]) -> int:
-    """Return who has the median error of hidden joints, averaged over methods, kinds and levels above 0."""
+    """Return who has the median error of hidden joints, averaged over methods, kinds and levels above 0.
+
+    Levels that hide nothing of a person do not count for this person; the first person where none has hidden
+    joints.
+    """
     errors = [
         hidden_errors(run, methods, kind=kind, level=level)
         for kind in run.kinds
         for level in range(1, len(run.wanted))
     ]
-    [(person, _)] = choose_people(np.mean(errors, axis=0), best=0, median=1, worst=0)
+    means = pd.DataFrame(errors).mean()  # of those that are known
+    if means.isna().all():
+        return 0
+    [(person, _)] = choose_people(means.to_numpy(), best=0, median=1, worst=0)
     return person
 
 

@@ -3,12 +3,13 @@
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from pctlib.occlusion import KINDS
 from pctlib.reporting.tables import Interval, interval_ends, signed
 from pctlib.study.compared import FROZEN
-from pctlib.study.methods import FLOOR
+from pctlib.study.methods import MEAN_POSE
 from pctlib.study.occlusion import OcclusionRun
 from pctlib.study.robustness import METRICS, Part, Robustness
 
@@ -63,12 +64,14 @@ def curve_frame(table: pd.DataFrame, metrics: Sequence[str] = METRICS) -> pd.Dat
 def finding(robustness: Robustness, *, method: str = "PCT", base: str = "Heatmap control") -> str:
     """Return in plain words whether a method keeps hidden joints better than another, with the numbers."""
     part = Part(levels=robustness.hidden_levels)
-    names = [method, base, FLOOR]
+    names = [method, base, MEAN_POSE]
     errors = {name: float(robustness.interval(name, "error hidden", part)) for name in names}
+    if not all(map(np.isfinite, errors.values())):
+        return "No joint is hidden at these levels, so they say nothing about hidden joints."
     text = (
         f"At levels 1 to {robustness.hidden_levels[-1]} the mean error of hidden joints is "
         f"{errors[method]:.1f} % of the box with {method}, {errors[base]:.1f} % with {_lower(base)} and "
-        f"{errors[FLOOR]:.1f} % with the mean pose. "
+        f"{errors[MEAN_POSE]:.1f} % with the mean pose. "
     )
     kinds = {
         KINDS[kind]: robustness.difference("error hidden", method, base, Part([kind], part.levels))
@@ -90,7 +93,7 @@ def finding(robustness: Robustness, *, method: str = "PCT", base: str = "Heatmap
 
 def by_hidden_error(robustness: Robustness) -> dict[str, float]:
     """Return the trained methods with their error of hidden joints in per cent, the least first."""
-    trained = [name for name in robustness.run.methods if name != FLOOR]
+    trained = [name for name in robustness.run.methods if name != MEAN_POSE]
     part = Part(levels=robustness.hidden_levels)
     errors = {name: float(robustness.interval(name, "error hidden", part)) for name in trained}
     return dict(sorted(errors.items(), key=lambda pair: pair[1]))
@@ -116,15 +119,17 @@ def _ranked(robustness: Robustness) -> str:
 
 def _verdict(method: str, differences: dict[str, Interval | float]) -> str:
     """Return where the difference is larger than its interval, and which way."""
-    better, worse, open_ = [], [], []
+    better, worse, open_, unknown = [], [], [], []
     for kind, value in differences.items():
-        if isinstance(value, Interval):  # else nothing was hidden
-            side = better if value.mean < 0 else worse
-            (side if value.leaves_out_zero else open_).append(kind)
+        if not isinstance(value, Interval):  # nothing was hidden
+            continue
+        side = better if value.mean < 0 else worse
+        (unknown if value.half_width is None else side if value.leaves_out_zero else open_).append(kind)
     parts = [
         f"{method} keeps them better under {_and(better)}" if better else "",
         f"worse under {_and(worse)}" if worse else "",
         f"the interval includes zero under {_and(open_)}" if open_ else "",
+        f"there is no interval under {_and(unknown)}" if unknown else "",
     ]
     sentence = "; ".join(part for part in parts if part)
     return f"{sentence[:1].upper()}{sentence[1:]}."

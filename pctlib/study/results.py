@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import torch
 from matplotlib.figure import Figure as MatplotlibFigure
 
 from pctlib.data.people import People
 from pctlib.io import read_json
 from pctlib.reporting.index import Figure, Highlight, IndexPage, Section
 from pctlib.reporting.records import fill, read_history
-from pctlib.reporting.run_card import RunCard, load_run_card
-from pctlib.reporting.tables import Table, beside, mean_interval, published
+from pctlib.reporting.run_card import RunCard, device_name, load_run_card
+from pctlib.reporting.tables import Table, beside, interval_ends, mean_interval, published, signed
 from pctlib.study.cost import cost
 from pctlib.study.data import load_splits
 from pctlib.study.findings import ONE_SEED
 from pctlib.study.layout import STEPS, StudyLayout
-from pctlib.study.methods import FLOOR, MAIN_METHODS, trained_methods
+from pctlib.study.methods import MAIN_METHODS, MEAN_POSE, trained_methods
 from pctlib.study.pictures import gallery_rows, person_pictures
 from pctlib.study.predictions import (
     Predictions,
@@ -32,6 +33,7 @@ from pctlib.study.predictions import (
 from pctlib.visualization import curves, galleries
 
 _TOLERANCE = 0.1
+_CARD = "run_card.json"
 _COSTS = ("parameters (M)", "GFLOPs", "images/s")
 
 ABSTRACT = """
@@ -46,7 +48,7 @@ as many epochs.
 **Result.** The tokenizer gives poses back with an OKS-AP of {reconstruction_ap:.3f} and a mean error of
 {reconstruction_px:.2f} image pixels. Within 0.2 of the box, PCT finds {pct_seen:.1f} % of the seen and
 {pct_hidden:.1f} % of the hidden joints, the control {control_seen:.1f} % and {control_hidden:.1f} %, the mean
-pose {floor_seen:.1f} % and {floor_hidden:.1f} %.
+pose {floor_seen:.1f} % and {floor_hidden:.1f} %.{difference}
 
 **Limits.** {limits}
 """
@@ -71,6 +73,7 @@ class StudyResults:
         tokenizer: reconstruction metrics of each seed.
         parts: step -> what its page found, of every ablation, comparison and protocol that ran.
         costs: method -> parameters, GFLOPs and speed, measured while reading.
+        measured_on: device and threads of the speed.
         run_card: facts of all runs together.
     """
 
@@ -82,6 +85,7 @@ class StudyResults:
     tokenizer: list[dict[str, Any]]
     parts: dict[str, dict[str, Any]]
     costs: dict[str, dict[str, float]]
+    measured_on: str
     run_card: RunCard
 
     @classmethod
@@ -96,8 +100,8 @@ class StudyResults:
         people = _measured_people(splits.val, root / layout.run_dir("heatmap", layout.profile.seeds[0]))
         study_dir = root / "reports" / layout.name
         floor = mean_pose_predictions(splits.train, people, layout.profile.crop)
-        metrics = {FLOOR: [judge(people, floor)]}
-        first = {FLOOR: floor}
+        metrics = {MEAN_POSE: [judge(people, floor)]}
+        first = {MEAN_POSE: floor}
         for method, (folder, _) in MAIN_METHODS.items():
             runs = [
                 load_predictions(study_dir / folder.format(seed=seed) / "predictions.npz", people)
@@ -116,7 +120,8 @@ class StudyResults:
         }
         card = _joined_card(layout, root)
         costs = _costs(layout, study_dir)
-        return cls(layout, root, people, metrics, first, tokenizer, parts, costs, card)
+        measured_on = f"{device_name(str(layout.profile.torch_device))}, {torch.get_num_threads()} threads"
+        return cls(layout, root, people, metrics, first, tokenizer, parts, costs, measured_on, card)
 
     def table(self) -> Table:
         """Return the main table: measured metrics by method, means with intervals over the seeds."""
@@ -129,10 +134,18 @@ class StudyResults:
         spread = "mean and 95 % interval over the seeds " if many else "seed "
         seeds = ", ".join(str(seed) for seed in self.layout.profile.seeds)
         caption = (
-            f"**Main table.** Measured on {len(self.people)} validation people, {spread}{seeds}; flip test. "
-            f"Speed: {self.run_card.device}, {self.run_card.threads} threads, without flip test."
+            f"**Main table.** Measured on {len(self.people)} validation people, {spread}{seeds}; "
+            f"{self._flip_test}. Speed: {self.measured_on}, without flip test."
         )
         return Table(frame, caption, name="results", best=best)
+
+    @property
+    def _flip_test(self) -> str:
+        """Which of the networks are measured with mirrored images merged."""
+        heatmap, heads = self.layout.profile.heatmap.flip_test, self.layout.profile.classifier.flip_test
+        if heatmap == heads:
+            return "flip test" if heads else "no flip test"
+        return f"flip test of {'the whole network' if heatmap else 'the heads'} alone"
 
     def visibility_figure(self) -> MatplotlibFigure:
         """Show PCK@0.2 of seen and of hidden joints by method."""
@@ -141,12 +154,14 @@ class StudyResults:
             group="method",
             series="joints",
             value="PCK@0.2",
+            low="low",
+            high="high",
             label="share of joints within 0.2 of the longer box side",
         )
 
     def gallery_figure(self) -> MatplotlibFigure:
         """Show people of the least, median and largest mean errors with the poses of each method."""
-        shown = {name: p for name, p in self.predictions.items() if name != FLOOR}
+        shown = {name: p for name, p in self.predictions.items() if name != MEAN_POSE}
         chosen = choose_people(np.mean([person_errors(self.people, p) for p in shown.values()], axis=0))
         rows = gallery_rows(self.people, chosen, shown)
         return galleries.prediction_gallery(rows, skeleton=self.people.skeleton, tolerance=_TOLERANCE)
@@ -167,11 +182,10 @@ class StudyResults:
             [
                 {
                     "method": f"{method}, {backbone}, {crop.input_height}x{crop.input_width}",
-                    f"{self.source} AP": 100 * values,
+                    f"{self.source} AP": 100 * np.mean([m.get("AP", np.nan) for m in self.metrics[method]]),
                     **self.costs.get(method, {}),
                 }
                 for method in MAIN_METHODS
-                if np.isfinite(values := np.mean([m.get("AP", np.nan) for m in self.metrics[method]]))
             ]
         )
         caption = (
@@ -188,7 +202,7 @@ class StudyResults:
     def summary(self) -> dict[str, Any]:
         """Return the numbers that the index's prose takes, and all metrics by method and seed."""
         profile = self.layout.profile
-        pct, control, floor = (self._percent(m) for m in ("PCT", "Heatmap control", FLOOR))
+        pct, control, floor = (self._percent(m) for m in ("PCT", "Heatmap control", MEAN_POSE))
         return {
             "people": self.run_card.counts["training people"],
             "images": self.run_card.counts["training images"],
@@ -207,6 +221,7 @@ class StudyResults:
             "control_hidden": control[1],
             "floor_seen": floor[0],
             "floor_hidden": floor[1],
+            "difference": self._difference(),
             "limits": self._limits(),
             "methods": self.metrics,
             "costs": self.costs,
@@ -330,15 +345,12 @@ class StudyResults:
 
     def _visibility_frame(self) -> pd.DataFrame:
         rows = [
-            {
-                "method": method,
-                "joints": kind,
-                "PCK@0.2": float(np.mean([m[f"PCK@0.2 {kind}"] for m in runs])),
-            }
+            {"method": method, "joints": kind} | interval_ends(mean_interval(values))
             for method, runs in self.metrics.items()
             for kind in ("seen", "hidden")
+            if np.isfinite(values := [m[f"PCK@0.2 {kind}"] for m in runs]).all()
         ]
-        return pd.DataFrame(rows).dropna()
+        return pd.DataFrame(rows).rename(columns={"value": "PCK@0.2"})
 
     def _percent(self, method: str) -> tuple[float, float]:
         return tuple(
@@ -346,18 +358,32 @@ class StudyResults:
             for kind in ("seen", "hidden")
         )
 
+    def _difference(self) -> str:
+        """Return how far PCT is from its control, paired by seed; empty for one seed, which shows nothing."""
+        if len(self.layout.profile.seeds) == 1:
+            return ""
+        changes = []
+        for kind in ("seen", "hidden"):
+            sides = (
+                [m[f"PCK@0.2 {kind}"] for m in self.metrics[name]] for name in ("PCT", "Heatmap control")
+            )
+            change = 100 * np.subtract(*sides)
+            if np.isfinite(change).all():
+                changes.append(f"{signed(mean_interval(change), 2)} points on {kind} joints")
+        if not changes:
+            return ""
+        seeds = len(self.layout.profile.seeds)
+        return f" PCT minus control: {' and '.join(changes)} (95 % intervals over {seeds} seeds)."
+
     def _limits(self) -> str:
         profile = self.layout.profile
         seeds = len(profile.seeds)
         runs = "one seed, so no interval" if seeds == 1 else f"{seeds} seeds"
-        where = (
-            "Procedural people are not photographs"
-            if self.layout.dataset == "procedural"
-            else f"{self.run_card.counts['training people']} people are few"
-        )
+        people = "procedural people" if self.layout.dataset == "procedural" else "people"
         return (
-            f"This is the {profile.name} profile ({profile.description.rstrip('.')}), with {runs}. {where}; "
-            "the numbers compare methods with each other and are not benchmark scores."
+            f"This is the {profile.name} profile ({profile.description.rstrip('.')}), with {runs}. The "
+            f"numbers are of {people} in ground-truth boxes: they compare methods with each other, and are "
+            "no benchmark scores."
         )
 
 
@@ -385,20 +411,34 @@ def _measured_people(val: People, run: Path) -> People:
 
 
 def _joined_card(layout: StudyLayout, root: Path) -> RunCard:
-    """Return one card for all runs: facts of the last one, wall times by step and seed."""
+    """Return one card for all runs: facts of the last one, wall times by step and seed, in order.
+
+    Pages of several seeds are made of jobs of one seed, and that of the grid of its points, all of which have
+    cards of their own.
+    """
     cards = {
-        (step, seed): load_run_card(root / layout.run_dir(step, seed) / "run_card.json")
-        for step, seed in layout.runs()
+        (step, seed): load_run_card(root / layout.run_dir(step, seed) / _CARD) for step, seed in layout.runs()
     }
     *_, last = cards.values()
     many = len(layout.profile.seeds) > 1
-    last.wall_times = {
-        f"{step}{f', seed {seed}' if many and seed is not None else ''}: {what}": seconds
-        for (step, seed), card in cards.items()
-        for what, seconds in card.wall_times.items()
-    }
+    last.wall_times = {}
+    for (step, seed), card in cards.items():
+        folder = root / layout.run_dir(step, seed)
+        if step == "grid":
+            last.wall_times |= _spent(f"{step}: points", [folder / point for point in layout.grid_points()])
+        for job in layout.profile.seeds if seed is None else ():
+            last.wall_times |= _spent(f"{step}: seed {job}", [folder / f"seed{job}"])
+        name = f"{step}, seed {seed}" if many and seed is not None else step
+        last.wall_times |= {f"{name}: {what}": seconds for what, seconds in card.wall_times.items()}
     last.seed = layout.profile.seeds[0] if not many else ", ".join(map(str, layout.profile.seeds))
     first = cards[("data", None)]
     last.started = first.started
     last.counts = first.counts
     return last
+
+
+def _spent(name: str, folders: list[Path]) -> dict[str, float]:
+    """Return name -> seconds of those jobs that have a card; nothing if none has."""
+    paths = [folder / _CARD for folder in folders]
+    times = [sum(load_run_card(path).wall_times.values()) for path in paths if path.is_file()]
+    return {name: sum(times)} if times else {}

@@ -13,7 +13,7 @@ from pctlib.metrics.plausibility import PoseLimits
 from pctlib.occlusion import KINDS
 from pctlib.reporting.tables import Interval, interval_ends, mean_interval
 from pctlib.skeletons import Skeleton
-from pctlib.study.methods import FLOOR
+from pctlib.study.methods import MEAN_POSE
 from pctlib.study.occlusion import OcclusionRun
 
 METRICS = (
@@ -55,7 +55,9 @@ class Robustness:
     @property
     def seeds(self) -> list[int]:
         """Seeds of the trained methods."""
-        return sorted({seed for name, runs in self.run.predictions.items() if name != FLOOR for seed in runs})
+        return sorted(
+            {seed for name, runs in self.run.predictions.items() if name != MEAN_POSE for seed in runs}
+        )
 
     @property
     def hidden_levels(self) -> list[int]:
@@ -168,8 +170,9 @@ class Robustness:
         with np.errstate(invalid="ignore"):
             drawn = [100 * (weights @ total) / (weights @ count) for [(total, count)] in sides]
         drawn = drawn[0] if base is None else drawn[0] - drawn[1]
-        spread = _NORMAL * float(np.nanstd(drawn[1:], ddof=1))
-        return Interval(float(drawn[0]), spread, len(counts[0][0]))
+        people = min(int((count > 0).sum()) for side in sides for _, count in side)
+        spread = _NORMAL * float(np.nanstd(drawn[1:], ddof=1)) if people > 1 else None
+        return Interval(float(drawn[0]), spread, people)
 
 
 @lru_cache(maxsize=4)

@@ -76,7 +76,7 @@ def test_perfect_parts_are_found_and_chance_does_not_reach_them():
     np.testing.assert_allclose(found.share, 1)
     assert found.mean_share == 1
     assert (found.chance < 0.75).all()
-    assert found.mean_p_value == pytest.approx(1 / 201)
+    assert found.mean_p_value <= 3 / 201  # of 280 ways to part nine joints, one is that of the parts
     assert (found.low <= found.chance).all()
     assert (found.chance <= found.high).all()
 
@@ -97,6 +97,21 @@ def test_p_values_are_even_where_joints_have_no_place():
     found = locality(generator.exponential(size=(400, 17)), parts, generator=generator, permutations=200)
     assert 0.01 < (found.p_value < 0.05).mean() < 0.1
     assert found.mean_share == pytest.approx(found.mean_chance, abs=0.02)
+
+
+def test_tokens_that_resemble_each_other_are_no_evidence_for_parts():
+    """Tokens that mix a few patterns without structure: the mean passes 5 % in about 5 of 100 decoders.
+
+    Were the joints of each token exchanged by themselves, it would in about 25 of 100.
+    """
+    generator = rng()
+    parts, found = body_parts(COCO), []
+    for _ in range(120):
+        patterns = generator.exponential(size=(generator.integers(2, 6), 17))
+        mixed = generator.dirichlet(np.full(len(patterns), 0.5), size=34) @ patterns
+        found.append(locality(mixed, parts, generator=generator, permutations=99).mean_p_value)
+    assert 0.0 < np.mean(np.array(found) <= 0.05) < 0.12
+    assert 0.35 < np.mean(found) < 0.65
 
 
 def test_a_token_that_moves_nothing_has_no_part_and_spoils_no_mean():

@@ -25,6 +25,12 @@ def test_card_survives_a_round_trip(tmp_path):
     assert card.started.endswith("+00:00")
 
 
+def test_a_card_of_several_seeds_names_them(tmp_path):
+    card = collect(profile="smoke", seed=[0, 2], data="procedural", root=tmp_path)
+    assert card.seed == "0, 2"
+    assert collect(profile="smoke", seed=[4], data="procedural", root=tmp_path).seed == "4"
+
+
 def test_times_of_a_step_add_up_even_if_it_fails():
     card = RunCard("smoke", 0, "none", wall_times={"train": 5.0})
     with pytest.raises(KeyError), card.timed("train"):

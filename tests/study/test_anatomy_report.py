@@ -62,12 +62,12 @@ def test_the_summary_and_its_words(perfect):
     assert summary["groups without common entries"] == 2
     words = describe_anatomy(summary)
     assert words.startswith("Replacing one of 5 tokens moves 3.4 of 17 joints (effective number), and 100 %")
-    assert "Tokens form sub-structures" in words
+    assert "5 tokens move mostly one part. On the whole these tokens are sub-structures" in words
     usage = describe_usage(summary)
     assert "A token uses 3 of 6 entries" in usage
     assert "2 groups that have practically no entry in common" in usage
-    assert "all tokens draw on the same entries" in describe_usage(
-        summary | {"groups without common entries": 1}
+    assert "no group of tokens has entries of its own: two tokens have 40 % of their use in common" in (
+        describe_usage(summary | {"groups without common entries": 1})
     )
 
 
@@ -88,7 +88,7 @@ def test_tokenizers_side_by_side(perfect):
 @pytest.mark.parametrize(
     ("share", "p", "reading"),
     [
-        (0.8, 0.001, "each moves mostly one body part"),
+        (0.8, 0.001, "On the whole these tokens are sub-structures"),
         (0.4, 0.001, "the sub-structures that the paper describes are weak here"),
         (0.4, 0.2, "are not the sub-structures that the paper describes"),
         (float("nan"), float("nan"), "nothing can be said"),

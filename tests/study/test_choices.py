@@ -14,9 +14,11 @@ from pctlib.metrics.pck import mean_error
 from pctlib.profiles import load_profile
 from pctlib.study import choices_report
 from pctlib.study.choices import (
+    AS_MANY_BITS,
     BASE,
     BOTH,
     CLASSIFIERS,
+    ONE,
     TOKENIZERS,
     ClassifierChoices,
     TokenizerChoices,
@@ -234,7 +236,10 @@ def test_the_finding_says_what_differs_and_what_may_be_chance(profile):
     assert alone.count(ONE_SEED) == 1
     assert "±" not in alone
     headline = choices_report.choices_headline(frame(rows), classifiers, profile)
-    assert headline.startswith("one token for the whole pose changes it by +2.00 ± 0.00 (px). Seen joints")
+    assert headline.startswith(
+        "Change of the reconstruction error, in px, against the profile's tokenizer: "
+        "one token for the whole pose +2.00 ± 0.00. Seen joints"
+    )
     assert "'both losses, hard' −20.00 ± 0.00." in headline
     without = choices_report.choices_finding(frame(rows[3:]), classifiers, profile)
     assert "not known, as 'as in the profile' was not measured" in without
@@ -254,3 +259,16 @@ def test_unknown_variants_are_named(profile, splits, study_dir):
         TokenizerChoices(profile, splits, "").profile_of("two tokens")
     with pytest.raises(ValueError, match="variant: expected one of .*, got 'no loss'"):
         ClassifierChoices(profile, splits, study_dir).profile_of("no loss", 0)
+
+
+def test_composition_is_judged_at_equal_bits(profile):
+    rows = [(BASE, seed, (2.0, 5.0)) for seed in range(3)]
+    rows += [(name, s, (e + s / 10, 6.0)) for name, e in ((ONE, 4.0), (AS_MANY_BITS, 3.0)) for s in range(3)]
+    classifiers = frame([(f"{BOTH}, soft", 0, (0.5, 0.4))], ("PCK@0.2 seen", "PCK@0.2 hidden"))
+    words = (
+        "'three tokens, as many bits' against 'one token': −1.00 px of reconstruction error "
+        "(95 % interval −1.00 to −1.00 over 3 seeds: more than chance)."
+    )
+    for tell in (choices_report.choices_finding, choices_report.choices_headline):
+        assert words in tell(frame(rows), classifiers, profile)
+        assert "of reconstruction error (95" not in tell(frame(rows[:6]), classifiers, profile)

@@ -19,6 +19,7 @@ def write_point(runs_dir, entries, metrics, *, tokens=4, started="2024-05-01T12:
     """Write what notebook 01 leaves behind: metrics, and a run card of two steps."""
     folder = runs_dir / grid.point_folder(entries, tokens, 0)
     folder.mkdir(parents=True, exist_ok=True)
+    metrics = {grid.SECONDS: seconds - 1} | metrics
     (folder / "metrics.json").write_text(json.dumps(metrics))
     times = {"training": seconds - 1, "comparison": 1.0}
     RunCard("smoke", 0, "procedural", started=started, wall_times=times).save(folder / "run_card.json")
@@ -34,6 +35,7 @@ def test_points_are_read_with_their_bits_and_times(tmp_path):
         [16, 4, 0, 16, 1.0],
     ]
     assert points[grid.WALL].tolist() == [3.0, 5.0]
+    assert points[grid.WORK].tolist() == [3.0, 5.0]
     assert points[grid.STARTED].diff().iloc[1] == 60
     assert "starts" not in points
 
@@ -96,3 +98,12 @@ def test_a_failed_tokenizer_has_no_classifier_even_if_weights_lie_there(row, tmp
 def test_the_row_of_classifiers_lies_in_the_grid():
     with pytest.raises(ValueError, match=r"classified_tokens: expected one of \[4\], got 5"):
         load_profile("smoke", grid__classified_tokens=5)
+
+
+def test_a_point_that_was_read_back_keeps_the_seconds_of_its_training(tmp_path):
+    write_point(tmp_path, 8, {grid.SECONDS: 50.0})
+    write_point(tmp_path, 16, {grid.SECONDS: 60.0})
+    points = grid.read_points(load_profile("smoke"), tmp_path, [0])
+    assert points[grid.SECONDS].tolist() == [50.0, 60.0]
+    assert points[grid.WALL].tolist() == [3.0, 3.0]
+    assert points[grid.WORK].tolist() == [51.0, 61.0]

@@ -6,7 +6,7 @@ import pytest
 
 from pctlib.study import grid_report
 from pctlib.study.findings import ONE_SEED
-from pctlib.study.grid import BITS, ERROR, STARTED, WALL
+from pctlib.study.grid import BITS, ERROR, STARTED, WALL, WORK
 
 ERRORS = {8: {2: 9.0, 4: 5.0, 8: 5.0}, 16: {2: 7.0, 4: 3.0, 8: 3.0}, 32: {2: 5.0, 4: 1.0, 8: 1.0}}
 T_95 = 4.302653  # Student's t, 2 degrees of freedom, two-sided 95 %
@@ -108,6 +108,22 @@ def test_the_finding_names_what_failed_and_survives_if_all_did():
     assert grid_report.point_curves(nothing)["metric"].unique().tolist() == ["bits per pose"]
 
 
+def test_points_of_fewer_seeds_are_not_called_the_best():
+    points = failing(failing(points_of(ERRORS), V=32, M=4, seed=0), V=32, M=8)
+    words = grid_report.grid_finding(points)
+    assert "3.00 px, is that of V = 16, M = 4, mean over 3 seeds." in words
+    assert "5 of 27 points failed" not in words
+    assert "4 of 27 points failed" in words
+
+
+def test_steps_that_could_not_be_compared_are_not_called_a_help():
+    falling = points_of({8: {2: 9.0, 4: 5.0, 8: 2.0}})
+    assert "Every step helps: no saturation up to 8 tokens" in grid_report.grid_finding(falling)
+    assert "more tokens" not in grid_report.grid_finding(failing(falling, M=4))
+    words = grid_report.grid_finding(failing(points_of({8: {2: 9.0, 4: 5.0, 8: 2.0, 16: 1.0}}), M=8))
+    assert "2 to 4: −4.00 ± 0.00 px. Each of these steps helps; others could not be compared." in words
+
+
 def test_curves_have_the_ends_of_their_intervals():
     frame = grid_report.point_curves(points_of(ERRORS), {ERROR: "error"}).set_index(["V", "M"])
     half = T_95 * 0.01 / 3**0.5
@@ -148,6 +164,7 @@ def test_the_row_is_compared_between_its_ends():
 def test_the_time_of_a_sweep_is_that_of_its_points():
     """Two points side by side, then one alone: 10 + 10 + 20 s of work in 30 s."""
     points = pd.DataFrame({STARTED: [0.0, 0.0, 10.0, np.nan], WALL: [10.0, 10.0, 20.0, np.nan]})
+    points[WORK] = points[WALL]
     words = grid_report.sweep_time(points)
     assert "3 of 4 points finished; they took 40 s" in words
     assert "and 30 s from the start" in words

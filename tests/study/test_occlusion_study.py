@@ -16,7 +16,7 @@ from pctlib.skeletons import COCO, LSP
 from pctlib.study import methods as methods_module
 from pctlib.study.data import Splits, load_splits
 from pctlib.study.findings import json_rows
-from pctlib.study.methods import FLOOR, MAIN_METHODS, Trained, trained_methods
+from pctlib.study.methods import MAIN_METHODS, MEAN_POSE, Trained, trained_methods
 from pctlib.study.occlusion import OcclusionRun, run_protocol
 from pctlib.study.occlusion_people import PastedSource, ProceduralSource, occlusion_source
 from pctlib.study.occlusion_pictures import (
@@ -166,7 +166,7 @@ def test_views_depend_on_seed_person_and_kind_alone(people, pasted):
 
 def test_predictions_are_in_the_pixels_of_each_view(pasted):
     source, profile, run = pasted
-    assert run.methods == ["Here", "There", FLOOR]
+    assert run.methods == ["Here", "There", MEAN_POSE]
     for t, kind in enumerate(run.kinds):
         for level, view in enumerate(source.views(3, kind)):
             np.testing.assert_allclose(run.truth[t, level, 3], view.keypoints_image)
@@ -188,7 +188,7 @@ def test_level_0_is_the_same_for_every_kind(pasted):
         run.truth,
         run.visible,
         run.shares,
-        run.predictions[FLOOR][0],
+        run.predictions[MEAN_POSE][0],
         run.predictions["There"][0],
     ):
         np.testing.assert_array_equal(values[0, 0], values[2, 0])
@@ -225,10 +225,31 @@ def test_joints_that_are_never_hidden_have_no_value(limits):
     assert not len(robustness.by_joint(["A"]))
 
 
+def test_one_person_alone_has_no_interval(limits):
+    """A bootstrap over one person would always draw the same, and call any difference certain."""
+    visible = np.full((2, 3, 4, 17), 2)
+    visible[:, 1:, 2, 3] = 1
+    errors = {"PCT": {0: np.full((2, 3, 4), 0.1)}, "Heatmap control": {0: np.full((2, 3, 4), 0.2)}}
+    errors[MEAN_POSE] = {0: np.full((2, 3, 4), 0.3)}
+    robustness = Robustness(made_run(errors, visible), limits)
+    found = robustness.difference("error hidden", "PCT", "Heatmap control")
+    assert found.mean == pytest.approx(-10)
+    assert (found.half_width, found.count) == (None, 1)
+    assert "There is no interval under objects and truncation." in finding(robustness)
+
+
+def test_nothing_hidden_is_said_so(limits):
+    names = ("PCT", "Heatmap control", MEAN_POSE)
+    errors = {name: {0: np.full((2, 3, 4), 0.1)} for name in names}
+    run = made_run(errors, np.full((2, 3, 4, 17), 2))
+    assert finding(Robustness(run, limits)).startswith("No joint is hidden at these levels")
+    assert median_person(run, names[:2]) == 0
+
+
 def test_several_seeds_give_intervals_over_seeds_and_one_over_people(limits):
     rng = np.random.default_rng(0)
     base = rng.uniform(0.1, 0.3, (2, 3, 9))
-    one = Robustness(made_run({"A": {4: base + 0.01}, "B": {4: base}, FLOOR: {0: base}}), limits)
+    one = Robustness(made_run({"A": {4: base + 0.01}, "B": {4: base}, MEAN_POSE: {0: base}}), limits)
     assert one.seeds == [4]
     assert "bootstrap over the 9 people" in one.interval_note
     assert one.interval("A", "error hidden").half_width > 1
@@ -236,10 +257,10 @@ def test_several_seeds_give_intervals_over_seeds_and_one_over_people(limits):
     assert paired.mean == pytest.approx(1)
     assert paired.half_width == pytest.approx(0, abs=1e-9), "differences are paired by person"
     runs = {name: {s: base + shift + 0.001 * s for s in (0, 1, 2)} for name, shift in (("A", 0.02), ("B", 0))}
-    three = Robustness(made_run({**runs, FLOOR: {0: base}}), limits)
+    three = Robustness(made_run({**runs, MEAN_POSE: {0: base}}), limits)
     assert "3 seeds" in three.interval_note
     assert three.interval("A", "error hidden").count == 3
-    assert three.interval(FLOOR, "error hidden").half_width is None
+    assert three.interval(MEAN_POSE, "error hidden").half_width is None
     assert three.difference("error hidden", "A", "B").mean == pytest.approx(2)
     assert three.difference("error hidden", "A", "B").half_width == pytest.approx(0, abs=1e-9)
     with pytest.raises(ValueError, match="no seed has both 'A' and 'C'"):
@@ -264,7 +285,7 @@ def test_implausible_poses_are_counted(limits, people):
 
 def test_tables_have_a_row_for_everything(limits):
     base = np.full((2, 3, 4), 0.1)
-    robustness = Robustness(made_run({"A": {0: base}, FLOOR: {0: base}}), limits)
+    robustness = Robustness(made_run({"A": {0: base}, MEAN_POSE: {0: base}}), limits)
     table = robustness.table()
     assert len(table) == 2 * 2 * 3
     assert table.wanted.tolist()[:3] == [0, 30, 60]
@@ -278,7 +299,7 @@ def test_tables_have_a_row_for_everything(limits):
     assert set(points.metric) == {"error hidden", "PCK@0.2 seen"}
     assert (points.low <= points.value).all()
     overview = summary(robustness)
-    assert overview["", "method"].tolist() == ["A", FLOOR]
+    assert overview["", "method"].tolist() == ["A", MEAN_POSE]
     assert len(overview.columns) == 1 + 2 + len(METRICS) - 1
     levels = protocol_table(robustness.run)
     assert levels["joints hidden"].tolist() == [4 * 8] * 6
@@ -302,7 +323,7 @@ def test_the_best_others_are_shown_too(limits):
     runs = {
         name: {0: np.full((2, 3, 4), error)} for name, error in zip("ABCDE", (5, 4, 1, 2, 3), strict=True)
     }
-    robustness = Robustness(made_run({**runs, FLOOR: runs["A"]}), limits)
+    robustness = Robustness(made_run({**runs, MEAN_POSE: runs["A"]}), limits)
     assert list(by_hidden_error(robustness)) == ["C", "D", "E", "B", "A"]
     assert with_best(robustness, ["A", "C"], most=4) == ["A", "C", "D", "E"]
     assert with_best(robustness, ["A", "C"], most=1) == ["A", "C"]
@@ -321,7 +342,7 @@ def test_the_finding_says_what_the_numbers_say(limits, shift, words):
     base = rng.uniform(0.1, 0.3, (2, 3, 9))
     noise = rng.normal(0, 0.01, base.shape)
     noise -= noise.mean(axis=(1, 2), keepdims=True)
-    errors = {"PCT": {0: base + shift + noise}, "Heatmap control": {0: base}, FLOOR: {0: base + 0.1}}
+    errors = {"PCT": {0: base + shift + noise}, "Heatmap control": {0: base}, MEAN_POSE: {0: base + 0.1}}
     text = finding(Robustness(made_run(errors), limits))
     assert words in text
     assert f"{100 * base[:, 1:].mean():.1f} % with the heatmap control" in text

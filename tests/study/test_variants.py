@@ -49,6 +49,12 @@ def test_nothing_but_failures_is_an_error(tmp_path):
         train_variants(train, ["broken"], seeds=[1], runs_dir=tmp_path, progress=False)
 
 
+def test_a_page_with_more_to_show_goes_on_with_nothing_but_failures(tmp_path):
+    options = {"seeds": [1], "runs_dir": tmp_path, "progress": False}
+    frame = train_variants(train, ["broken"], all_may_fail=True, **options)
+    assert frame["failed"].tolist() == ["ValueError: no such thing"]
+
+
 def test_an_error_of_the_program_is_not_swallowed(tmp_path):
     with pytest.raises(KeyError):
         train_variants(train, ["unheard of"], seeds=[0], runs_dir=tmp_path, progress=False)
