@@ -1,14 +1,11 @@
 """`pctlib predict`: poses in the boxes of images, as a results file for `pctlib evaluate`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from pctlib.commands import app
-
-if TYPE_CHECKING:
-    from pctlib.models.estimator import PoseEstimator
 
 
 @app.command("predict")
@@ -24,9 +21,12 @@ def predict(
     ] = None,
     min_score: Annotated[float, typer.Option(help="of detected boxes that are used")] = 0.0,
     skeleton: Annotated[str, typer.Option(help="keypoints: coco, coco-wholebody or crowdpose")] = "coco",
+    dataset_index: Annotated[
+        int | None, typer.Option(help="which data set of a published ViTPose+; 0 is COCO")
+    ] = None,
     padding: Annotated[
-        float, typer.Option(min=1, help="factor on the box; published PCT is tested with 1.12")
-    ] = 1.25,
+        float | None, typer.Option(min=1, help="factor on the box; if not said, that of the model's tests")
+    ] = None,
     udp: Annotated[
         bool | None, typer.Option(help="unbiased crops; if not said, for published models with UDP heatmaps")
     ] = None,
@@ -48,7 +48,7 @@ def predict(
     if skeleton not in known:
         raise ValueError(f"--skeleton: expected one of {', '.join(known)}, got '{skeleton}'")
     chosen = known[skeleton]
-    model, input_size = load_any(weights)
+    trained = load_any(weights, dataset_index=dataset_index)
     if detections is not None:
         people = read_detections(detections, annotations, images, skeleton=chosen, min_score=min_score)
     elif chosen == COCO_WHOLEBODY:
@@ -56,11 +56,11 @@ def predict(
     else:
         people = read_coco(annotations, images, skeleton=chosen)
     found = find_poses(
-        model.to(choose_device(device)),
+        trained.model.to(choose_device(device)),
         people,
-        input_size=input_size,
-        padding=padding,
-        udp=_trained_on_udp_crops(weights, model) if udp is None else udp,
+        input_size=trained.input_size,
+        padding=trained.padding if padding is None else padding,
+        udp=trained.udp if udp is None else udp,
         flip_test=flip_test,
         batch_size=batch_size,
         workers=workers,
@@ -70,11 +70,3 @@ def predict(
     counts = {"boxes": len(people), **people.excluded, **left_out, "poses written": len(results)}
     typer.echo("\n".join(f"{count:>8} {what}" for what, count in counts.items()))
     typer.echo(f"written: {out}")
-
-
-def _trained_on_udp_crops(weights: Path, model: "PoseEstimator") -> bool:
-    """Return whether it is a published model of UDP heatmaps; the study's crops are plain for all models."""
-    from pctlib.models.representations.heatmap import Heatmap
-
-    heatmap = isinstance(model.representation, Heatmap)
-    return heatmap and model.representation.coding.kind == "udp" and not (weights / "model.json").is_file()

@@ -13,7 +13,9 @@ app.add_typer(study_app, name="study")
 @study_app.command("run")
 def run(
     profile: Annotated[str, typer.Option(help="smoke, demo, extended, paper, or a YAML file")] = "demo",
-    data: Annotated[str, typer.Option(help="procedural or coco")] = "procedural",
+    data: Annotated[
+        str, typer.Option(help="procedural, coco (own files in its format, too) or crowdpose")
+    ] = "procedural",
     data_root: Annotated[str, typer.Option(help="folder of the data set; not for procedural")] = "",
     cores: Annotated[int, typer.Option(min=1, help="CPU cores")] = 2,
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="only say what would run")] = False,

@@ -31,11 +31,12 @@ class Layout:
     can_skip: bool = False
 
 
-def _coco(name: str, read: Callable[..., People]) -> dict[str, Layout]:
+def _coco(names: tuple[str, ...], read: Callable[..., People]) -> dict[str, Layout]:
+    """Return the layout of COCO 2017, and of own files without the year, as `generate` writes them too."""
     return {
         split: Layout(
-            (f"annotations/{name.format(split)}",),
-            (f"{split}2017", f"images/{split}2017"),
+            tuple(f"annotations/{name.format(split)}" for name in names),
+            (f"{split}2017", f"images/{split}2017", split),
             read,
             can_skip=True,
         )
@@ -113,8 +114,8 @@ def _read_h36m(file: Path, images: Path | None, split: str) -> People:
 
 
 LAYOUTS: dict[str, dict[str, Layout]] = {
-    "coco": _coco("person_keypoints_{}2017.json", read_coco),
-    "coco-wholebody": _coco("coco_wholebody_{}_v1.0.json", read_coco_wholebody),
+    "coco": _coco(("person_keypoints_{}2017.json", "person_keypoints_{}.json"), read_coco),
+    "coco-wholebody": _coco(("coco_wholebody_{}_v1.0.json",), read_coco_wholebody),
     "crowdpose": _crowdpose(),
     "ochuman": _ochuman(),
     "mpii": _mpii(),
@@ -123,11 +124,6 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "train": Layout(("joints.mat",), ("images",), lambda file, images: read_lsp_extended(file.parent))
     },
     "h36m": _h36m(),
-    # As `pctlib.data.procedural.generate` writes them; `read_procedural` reads the 3D part as well.
-    "procedural": {
-        split: Layout((f"annotations/person_keypoints_{split}.json",), (split,), read_coco, can_skip=True)
-        for split in ("train", "val", "test")
-    },
 }
 
 

@@ -304,7 +304,8 @@ def load_compared(folder: str | Path) -> Trained:
     variant = variants(profile)[description["variant"]]
     parts = Parts.untrained(profile, skeleton) if variant.representation == PCT else None
     model = load_fitted(build_variant(variant, profile, skeleton, parts=parts), folder)
-    return Trained(model, sized_profile(variant, profile).crop.input_size)
+    crop = sized_profile(variant, profile).crop
+    return Trained(model, crop.input_size, crop.evaluation_padding)
 
 
 def compared_speeds(folders: Mapping[str, str | Path], **options: Any) -> dict[str, dict[int, float]]:
@@ -318,4 +319,4 @@ def compared_speeds(folders: Mapping[str, str | Path], **options: Any) -> dict[s
         FileNotFoundError: if a folder holds no trained network.
         ValueError: if weights do not fit.
     """
-    return speeds({name: load_compared(folder) for name, folder in folders.items()}, **options)
+    return speeds({name: load_compared(folder)[:2] for name, folder in folders.items()}, **options)

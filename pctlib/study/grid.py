@@ -49,6 +49,8 @@ def read_points(profile: Profile, runs_dir: str | Path, seeds: Sequence[int]) ->
 
 def _read_point(folder: Path) -> dict[str, float | str]:
     """Return metrics and times of a point, or why it failed; files of an earlier success do not count."""
+    if not (folder / "metrics.json").is_file():
+        raise FileNotFoundError(f"{folder}: this point was not trained; make study does, or notebook 01")
     metrics = read_json(folder / "metrics.json")
     if FAILED in metrics:
         return {FAILED: metrics[FAILED]}

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from pctlib.checkpointing import load_weights
-from pctlib.io import read_json, read_tensors, write_json, write_tensors
+from pctlib.io import read_tensors, write_json, write_tensors
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.heatmap import Heatmap
@@ -16,6 +16,7 @@ from pctlib.skeletons import SKELETONS, Skeleton
 from pctlib.study.crops import Crops
 from pctlib.study.data import Splits
 from pctlib.study.estimators import EstimatorTask
+from pctlib.study.layout import read_description
 from pctlib.training import TrainingResult, train
 
 
@@ -108,7 +109,7 @@ def load_model(out_dir: str | Path, build: Callable[[Profile, Skeleton], PoseEst
         ValueError: if the weights do not fit.
     """
     out_dir = Path(out_dir)
-    description = read_json(out_dir / "model.json")
+    description = read_description(out_dir)
     if not {"profile", "skeleton"} <= set(description):
         raise ValueError(
             f"{out_dir / 'model.json'}: describes no estimator of the study, got {list(description)}"

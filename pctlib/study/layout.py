@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pctlib import __version__
+from pctlib.io import read_json
 from pctlib.profiles import Profile, load_profile, profile_names
 from pctlib.project import project_root, resolve
 
@@ -218,12 +219,30 @@ class StudyLayout:
 
     def resources(self, step: str) -> dict[str, Any]:
         """Return what a cluster must give one job of a step, in the names of Snakemake's executors."""
-        return self.profile.cluster.resources(step)
+        cpus = 1 + self.profile.workers  # that read images, beside the training
+        return self.profile.cluster.resources(step) | {"cpus_per_task": cpus}
 
 
 def point_folder(entries: int | str, tokens: int | str, seed: int | str) -> str:
     """Return the folder of one tokenizer of the grid, below that of the grid."""
     return f"V{entries}-M{tokens}-seed{seed}"
+
+
+def read_description(folder: str | Path) -> dict[str, Any]:
+    """Return what a trained model of the study is built from, which lies beside its weights.
+
+    Raises:
+        FileNotFoundError: if nothing was trained there; says what trains it.
+        ValueError: if the file is damaged.
+    """
+    folder = Path(folder)
+    if not (folder / "model.json").is_file():
+        step = folder.name.rpartition("-seed")[0]
+        first = f"run notebook {STEPS[step][0]} first" if step in STEPS else "run the notebook that trains it"
+        raise FileNotFoundError(
+            f"no trained model: {folder / 'model.json'} is missing; {first}, or make study"
+        )
+    return read_json(folder / "model.json")
 
 
 def out_folder(out_dir: str | Path) -> Path:

@@ -5,9 +5,14 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from torch import nn
+
 from pctlib.checkpoints import load_official
 from pctlib.io import read_json, read_tensors
 from pctlib.models.estimator import PoseEstimator
+from pctlib.models.representations.heatmap import Heatmap
+from pctlib.models.representations.pct import PCTClassifier
+from pctlib.models.vitpose import MultiDatasetEstimator
 from pctlib.profiles import Profile
 from pctlib.study.classifier import load_classifier
 from pctlib.study.fitting import WEIGHTS
@@ -15,10 +20,19 @@ from pctlib.study.heatmap import load_heatmap
 
 
 class Trained(NamedTuple):
-    """A trained estimator, on the CPU in eval mode, and the (height, width) of its crops in pixels."""
+    """A trained estimator, on the CPU in eval mode, and the crops that it expects.
+
+    Attributes:
+        model: estimator.
+        input_size: (height, width) of its crops, pixels.
+        padding: factor on the box, as in `crop_affine`.
+        udp: crops by the unbiased affine of `udp_affine`.
+    """
 
     model: PoseEstimator
     input_size: tuple[int, int]
+    padding: float = 1.25
+    udp: bool = False
 
 
 Loader = Callable[[], Trained]
@@ -74,8 +88,8 @@ def _compared(study_dir: Path, seeds: Sequence[int], names: Collection[str]) -> 
 
 def _load_main(load: Callable[[Path], PoseEstimator], folder: Path) -> Trained:
     model = load(folder)  # first: it says what is wrong with the folder
-    profile = Profile.model_validate(read_json(folder / "model.json")["profile"])
-    return Trained(model, profile.crop.input_size)
+    crop = Profile.model_validate(read_json(folder / "model.json")["profile"]).crop
+    return Trained(model, crop.input_size, crop.evaluation_padding)
 
 
 def _load_compared(folder: Path) -> Trained:
@@ -84,23 +98,38 @@ def _load_compared(folder: Path) -> Trained:
     return load_compared(folder)
 
 
-def load_any(path: str | Path) -> Trained:
+def _published(model: nn.Module, path: Path) -> Trained:
+    """Return a published model with the crops of its release: PCT's are narrower, those of UDP unbiased."""
+    if not isinstance(model, PoseEstimator):
+        raise ValueError(f"{path}: expected one estimator of poses, got {type(model).__name__}")
+    representation = model.representation
+    padding = 1.12 if isinstance(representation, PCTClassifier) else 1.25
+    udp = isinstance(representation, Heatmap) and representation.coding.kind == "udp"
+    return Trained(model, representation.input_size, padding, udp)
+
+
+def load_any(path: str | Path, *, dataset_index: int | None = None) -> Trained:
     """Read a trained estimator: a run of the study, or what `pctlib.load_official` reads.
 
     Args:
         path: folder of a run of heatmap, classifier or comparison, a published checkpoint, or a folder of
             Hugging Face.
+        dataset_index: of a published ViTPose+, which holds an estimator for each of several data sets.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
         ValueError: if it is none of these, or holds something else than one estimator.
     """
     path = Path(path)
-    if not (path / "model.json").is_file():
-        model = load_official(path)
-        if not isinstance(model, PoseEstimator):
-            raise ValueError(f"{path}: expected one estimator of poses, got {type(model).__name__}")
-        return Trained(model, model.representation.input_size)
+    published = None if (path / "model.json").is_file() else load_official(path)
+    if dataset_index is not None:
+        if not isinstance(published, MultiDatasetEstimator):
+            raise ValueError(f"{path}: there is no data set to choose by a dataset index")
+        published = load_official(path, dataset_index=dataset_index)
+    if isinstance(published, MultiDatasetEstimator):
+        raise ValueError(f"{path}: holds estimators of several data sets; choose one by its dataset index")
+    if published is not None:
+        return _published(published, path)
     if "variant" in read_json(path / "model.json"):
         return _load_compared(path)
     classifies = any(name.startswith("representation.tokenizer.") for name in read_tensors(path / WEIGHTS))

@@ -102,8 +102,8 @@ def run_protocol(
         _put(run.predictions[MEAN_POSE][0], places, floor)
         inputs = {size: _inputs(people, views, size, profile=profile) for size in sizes}
         for name, runs in models.items():
-            for seed, (model, size) in runs.items():
-                found = _predict(model, inputs[size], section.flip_test)
+            for seed, trained in runs.items():
+                found = _predict(trained.model, inputs[trained.input_size], section.flip_test)
                 if found.shape[1:] != people.keypoints_image.shape[1:]:
                     K = source.skeleton.num_keypoints
                     raise ValueError(f"{name}: finds {found.shape[1]} joints, the people have {K}")

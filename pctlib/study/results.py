@@ -392,7 +392,7 @@ def _costs(layout: StudyLayout, study_dir: Path) -> dict[str, dict[str, float]]:
     seed, profile = layout.profile.seeds[0], layout.profile
     loaders = trained_methods(study_dir, [seed])
     return {
-        method: cost(*of_seed[seed](), device=profile.torch_device) for method, of_seed in loaders.items()
+        method: cost(*of_seed[seed]()[:2], device=profile.torch_device) for method, of_seed in loaders.items()
     }
 
 

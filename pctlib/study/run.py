@@ -13,7 +13,7 @@ from pathlib import Path
 from pctlib.io import read_json
 from pctlib.project import project_root, resolve
 from pctlib.study.layout import StudyLayout
-from pctlib.study.sources import STUDIED, check_source
+from pctlib.study.sources import STUDIED, check_annotations, check_source
 
 
 def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: bool = False) -> Path:
@@ -35,6 +35,7 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
     Raises:
         ValueError: if profile or data are not usable, another run works on the same study, or a step
             failed.
+        FileNotFoundError: if a data set that the profile needs is not there.
     """
     root = project_root()
     if profile.endswith((".yml", ".yaml")):
@@ -45,6 +46,10 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
     if data not in STUDIED:
         known = ", ".join(STUDIED)
         raise ValueError(f"data: the whole study runs on {known}, not on '{data}'; notebook 00 shows it")
+    if data != "procedural":
+        check_annotations(data, data_root)
+    for name, folder in (layout.profile.joint.datasets if layout.profile.joint else {}).items():
+        check_annotations(name, str(resolve(folder)))
     if layout.profile.device == "cuda":
         _ = layout.profile.torch_device  # refuses here, not after the first steps
     started = time.monotonic()
@@ -73,6 +78,8 @@ def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "workflow" / "Snakefile")]
     # Our own lock below ends with the process, so a killed run needs no unlocking by hand.
     command += ["--cores", str(cores), "--nolock", "--rerun-incomplete", "--keep-going"]
+    if layout.profile.cluster.gpus:
+        command += ["--resources", "gpu=1"]  # else all jobs would start on the first GPU together
     command += ["--config", *config]
     if failed := failed_runs(root, layout):
         # Snakemake does not look behind a page that is newer than what it was made of.

@@ -1,4 +1,4 @@
-"""Which data sets a study can be made on."""
+"""Which data sets a study can be made on, and whether they are there."""
 
 import os
 from pathlib import Path
@@ -30,3 +30,22 @@ def check_source(dataset: str, root: str) -> None:
     for path in root.split(os.pathsep) if dataset == "poses" else [root]:
         if not Path(path).exists():
             raise FileNotFoundError(f"data root: no such file or folder: {path}")
+
+
+def check_annotations(dataset: str, root: str) -> None:
+    """Refuse a folder without the annotations of a published data set, before hours of other work.
+
+    Args:
+        dataset: one of `PUBLISHED`.
+        root: its folder.
+
+    Raises:
+        ValueError: as `check_source`.
+        FileNotFoundError: if the folder or its annotations are missing; says where they are expected.
+    """
+    from pctlib.data.datasets import LAYOUTS  # readers of all formats; commands that need none start faster
+
+    check_source(dataset, root)
+    expected = [file for layout in LAYOUTS[dataset].values() for file in layout.annotations]
+    if not any((Path(root) / file).is_file() for file in expected):
+        raise FileNotFoundError(f"{root}: no annotations of {dataset}; expected one of {', '.join(expected)}")

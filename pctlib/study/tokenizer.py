@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from pctlib.checkpointing import load_weights
-from pctlib.io import read_json, read_tensors, write_json, write_tensors
+from pctlib.io import read_tensors, write_json, write_tensors
 from pctlib.losses import tokenizer_losses
 from pctlib.metrics.mpjpe import mpjpe
 from pctlib.metrics.reconstruction import reconstruction_metrics
@@ -25,6 +25,7 @@ from pctlib.schedule import Step, mix_seed
 from pctlib.settings import TrainingSettings
 from pctlib.study.crops import Crops
 from pctlib.study.identity import fingerprint
+from pctlib.study.layout import read_description
 from pctlib.study.poses import Poses, augment_poses
 from pctlib.study.predictions import choose_people
 from pctlib.training import TrainingResult, train
@@ -327,7 +328,7 @@ def adopt_tokenizer(profile: Profile, out_dir: str | Path) -> Profile:
     Raises:
         FileNotFoundError: if the folder holds no trained tokenizer.
     """
-    trained = Profile.model_validate(read_json(Path(out_dir) / "model.json")["profile"])
+    trained = Profile.model_validate(read_description(out_dir)["profile"])
     return profile.model_copy(update={"tokenizer": trained.tokenizer})
 
 
@@ -339,7 +340,7 @@ def load_tokenizer(out_dir: str | Path) -> PoseTokenizer:
         ValueError: if the weights do not fit.
     """
     out_dir = Path(out_dir)
-    description = read_json(out_dir / "model.json")
+    description = read_description(out_dir)
     model = build_tokenizer(
         Profile.model_validate(description["profile"]),
         num_keypoints=description["num_keypoints"],

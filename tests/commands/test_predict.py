@@ -3,12 +3,12 @@ import json
 import numpy as np
 import pytest
 import torch
+from official_pct import random_state, small_detector
 from official_vitpose import random_vitpose
 from study_people import make_people
 from typer.testing import CliRunner
 
 from pctlib.commands import app
-from pctlib.commands.predict import _trained_on_udp_crops
 from pctlib.data.coco import write_coco
 from pctlib.profiles import load_profile
 from pctlib.skeletons import COCO
@@ -16,7 +16,7 @@ from pctlib.study.crops import Crops, predict_people
 from pctlib.study.heatmap import build_heatmap, save_model
 from pctlib.study.methods import load_any
 
-PROFILE = load_profile("smoke")
+PROFILE = load_profile("smoke", crop__evaluation_padding=1.12)
 
 
 @pytest.fixture
@@ -45,13 +45,12 @@ def predict(weights, options, out, *more):
 
 def test_the_study_predicts_the_same_and_the_file_can_be_evaluated(files, tmp_path):
     people, run, options = files
-    padding = PROFILE.crop.evaluation_padding
-    done = predict(run, options, tmp_path / "r.json", "--padding", padding)
+    done = predict(run, options, tmp_path / "r.json")
     assert done.exit_code == 0, done.output
     assert "4 boxes" in done.output
     results = {entry["image_id"]: entry for entry in json.loads((tmp_path / "r.json").read_text())}
-    model, size = load_any(run)
-    assert size == PROFILE.crop.input_size
+    model, size, padding, udp = load_any(run)
+    assert (size, padding, udp) == (PROFILE.crop.input_size, 1.12, False)
     expected = predict_people(model, Crops(people, PROFILE, training=False), flip_test=True)
     for row, image_id in enumerate(people.image_ids.tolist()):
         found = np.reshape(results[image_id]["keypoints"], (17, 3))
@@ -79,8 +78,8 @@ def test_published_weights_with_udp_heatmaps_get_unbiased_crops(files, tmp_path)
     _, run, options = files
     state = random_vitpose(0, dim=384, depth=1, decoder="simple")
     torch.save({"state_dict": state}, tmp_path / "vitpose.pth")
-    assert not _trained_on_udp_crops(run, load_any(run).model)
-    assert _trained_on_udp_crops(tmp_path / "vitpose.pth", load_any(tmp_path / "vitpose.pth").model)
+    assert not load_any(run).udp
+    assert load_any(tmp_path / "vitpose.pth")[1:] == ((64, 48), 1.25, True)
     found = {}
     for choice in ([], ["--udp"], ["--no-udp"]):
         done = predict(tmp_path / "vitpose.pth", options, tmp_path / "r.json", *choice)
@@ -99,3 +98,24 @@ def test_what_does_not_fit_is_refused(files, tmp_path):
     done = predict(run, options, tmp_path / "r.json")
     assert "run/model.json" in str(done.exception)
     assert not (tmp_path / "r.json").exists()
+
+
+def test_published_pct_gets_the_narrower_crops_of_its_tests(tmp_path):
+    torch.save(
+        {"state_dict": random_state(small_detector(classifier=True, guided=False))}, tmp_path / "pct.pth"
+    )
+    assert load_any(tmp_path / "pct.pth")[2:] == (1.12, False)
+
+
+def test_a_model_of_several_data_sets_needs_to_know_which(files, tmp_path):
+    _, run, options = files
+    state = random_vitpose(0, dim=384, depth=1, decoder="simple", K=(17, 14, 16), experts=3)
+    torch.save({"state_dict": state}, tmp_path / "plus.pth")
+    done = predict(tmp_path / "plus.pth", options, tmp_path / "r.json")
+    assert "holds estimators of several data sets; choose one by its dataset index" in str(done.exception)
+    done = predict(tmp_path / "plus.pth", options, tmp_path / "r.json", "--dataset-index", 0)
+    assert done.exit_code == 0, done.exception
+    mpii = load_any(tmp_path / "plus.pth", dataset_index=2).model
+    assert mpii.representation.head.final_layer.out_channels == 16
+    done = predict(run, options, tmp_path / "r.json", "--dataset-index", 0)
+    assert "there is no data set to choose" in str(done.exception)

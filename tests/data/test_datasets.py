@@ -99,18 +99,20 @@ CASES = {
     ("lsp", "test"): ("joints.mat", "images", LSP, 2, write_lsp),
     ("lsp-extended", "train"): ("joints.mat", "images", LSP, 4, write_lsp_extended),
     ("h36m", "test"): ("annotation_body3d/fps10/h36m_test.npz", "images", H36M, 1, write_h36m),
-    ("procedural", "train"): (
-        "annotations/person_keypoints_train.json",
-        "train",
-        COCO,
-        2,
-        lambda p: write_coco(coco_people(), p),
-    ),
 }
 
 
 def test_every_data_set_has_a_case():
     assert {name for name, _ in CASES} == set(LAYOUTS)
+
+
+def test_own_files_in_the_format_of_coco_need_no_year(tmp_path):
+    (tmp_path / "annotations").mkdir()
+    write_coco(coco_people(), tmp_path / "annotations" / "person_keypoints_train.json")
+    (tmp_path / "train").mkdir()
+    people = read_dataset("coco", tmp_path, "train")
+    assert len(people) == 2
+    assert all(file.parent == tmp_path / "train" for file in people.image_files)
 
 
 @pytest.mark.parametrize("case", CASES, ids="-".join)

@@ -60,7 +60,7 @@ def test_the_profile_says_what_is_compared(study):
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_whole_network_is_read_back_with_equal_poses(study, name):
     comparison, runs, _ = study
-    model, size = load_compared(runs / name)
+    model, size, *_ = load_compared(runs / name)
     sized = sized_profile(comparison.variants[name], comparison.profile)
     assert size == sized.crop.input_size != comparison.profile.crop.input_size
     assert not model.training
@@ -74,7 +74,7 @@ def test_a_whole_network_is_read_back_with_equal_poses(study, name):
 @pytest.mark.parametrize("name", FROZEN)
 def test_a_frozen_variant_is_read_back_with_equal_poses_and_its_backbone_untouched(study, name):
     comparison, runs, _ = study
-    model, size = load_compared(runs / name)
+    model, size, *_ = load_compared(runs / name)
     assert size == comparison.profile.crop.input_size
     start = load_heatmap(comparison.study_dir / "heatmap-seed0").backbone.state_dict()
     assert all(torch.equal(value, start[key]) for key, value in model.backbone.state_dict().items())

@@ -15,7 +15,7 @@ from pctlib.study.data import load_splits
 from pctlib.study.data import make_people as make_procedural
 from pctlib.study.pictures import gallery_rows, person_pictures
 from pctlib.study.predictions import Predictions
-from pctlib.study.sources import SOURCES, check_source
+from pctlib.study.sources import SOURCES, check_annotations, check_source
 
 SMOKE = load_profile("smoke")
 
@@ -109,6 +109,18 @@ def test_procedural_people_are_made_once_and_keep_their_truth(tmp_path, monkeypa
 def test_bad_sources_are_named(dataset, root, error, message):
     with pytest.raises(error, match=message):
         check_source(dataset, root)
+
+
+def test_data_without_annotations_are_refused_before_the_study_starts(tmp_path):
+    with pytest.raises(
+        FileNotFoundError, match=r"no annotations of coco; .*person_keypoints_train2017\.json"
+    ):
+        check_annotations("coco", str(tmp_path))
+    (tmp_path / "annot").mkdir()
+    (tmp_path / "annot" / "train.json").touch()
+    check_annotations("mpii", str(tmp_path))
+    with pytest.raises(FileNotFoundError, match="no annotations of crowdpose"):
+        check_annotations("crowdpose", str(tmp_path))
 
 
 def test_empty_folder_says_what_was_expected(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from pctlib.study.layout import StudyLayout
-from pctlib.study.run import failed_runs
+from pctlib.study.run import _command, failed_runs
 
 
 @pytest.fixture
@@ -59,3 +59,10 @@ def test_a_variant_of_a_seed_that_is_no_longer_asked_for_does_not_count(study):
     write("choices/seed7/a/metrics.json", '{"failed": "no memory"}')
     write("choices/metrics.json")
     assert failed_runs(root, layout) == []
+
+
+def test_networks_for_a_gpu_are_trained_one_after_another(tmp_path):
+    """Snakemake does not bound a resource by itself: every job would start on the first GPU."""
+    for profile, bounded in (("paper", True), ("demo", False)):
+        command = _command(tmp_path, StudyLayout.from_config({"profile": profile}), 64, dry_run=False)
+        assert ("gpu=1" in command) is bounded

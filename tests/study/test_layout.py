@@ -1,7 +1,7 @@
 import pytest
 
 from pctlib.profiles import Profile, load_profile
-from pctlib.study.layout import STEPS, StudyLayout
+from pctlib.study.layout import STEPS, StudyLayout, read_description
 
 
 def hashes(**changes):
@@ -50,3 +50,21 @@ def test_every_section_is_read_by_a_step_of_its_name():
         layouts = [StudyLayout(load_profile("smoke")), StudyLayout(load_profile("demo"))]
         assert layouts[0].settings(name) != layouts[1].settings(name)
     assert sections == set(STEPS) - {"data", "anatomy", "results"}
+
+
+def test_a_missing_training_says_what_trains_it(tmp_path):
+    with pytest.raises(FileNotFoundError, match="missing; run notebook 01_tokenizer first"):
+        read_description(tmp_path / "tokenizer-seed0")
+    with pytest.raises(FileNotFoundError, match="run the notebook that trains it, or make study"):
+        read_description(tmp_path / "elsewhere")
+    (tmp_path / "model.json").write_text('{"skeleton": "coco"}')
+    assert read_description(tmp_path) == {"skeleton": "coco"}
+
+
+def test_a_cluster_gives_a_job_what_its_profile_asks_for():
+    paper = StudyLayout(load_profile("paper"))
+    assert paper.resources("tokenizer") == {
+        "gpu": 1, "mem_mb": 256000, "runtime": 4320, "cpus_per_task": 9,
+    }  # fmt: skip
+    assert "gpu" not in paper.resources("data")
+    assert "gpu" not in StudyLayout(load_profile("demo")).resources("tokenizer")
