@@ -48,8 +48,7 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
         raise ValueError(f"data: the whole study runs on {known}, not on '{data}'; notebook 00 shows it")
     if data != "procedural":
         check_annotations(data, data_root)
-    for name, folder in (layout.profile.joint.datasets if layout.profile.joint else {}).items():
-        check_annotations(name, str(resolve(folder)))
+    _check_joint(layout)
     if layout.profile.device == "cuda":
         _ = layout.profile.torch_device  # refuses here, not after the first steps
     started = time.monotonic()
@@ -65,6 +64,18 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
     if not dry_run:
         print(f"{time.monotonic() - started:.0f} s; report: {index}")
     return index
+
+
+def _check_joint(layout: StudyLayout) -> None:
+    """Refuse to start without the data sets that are trained on together."""
+    joint = layout.profile.joint
+    for name, folder in (joint.datasets if joint else {}).items():
+        try:
+            check_annotations(name, str(resolve(folder)))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"profile {layout.profile.name}, joint.datasets.{name}: {error}"
+            ) from error
 
 
 def _environment() -> dict[str, str]:

@@ -2,8 +2,9 @@
 
 import pytest
 
+from pctlib.profiles import load_profile
 from pctlib.study.layout import StudyLayout
-from pctlib.study.run import _command, failed_runs
+from pctlib.study.run import _check_joint, _command, failed_runs
 
 
 @pytest.fixture
@@ -66,3 +67,15 @@ def test_networks_for_a_gpu_are_trained_one_after_another(tmp_path):
     for profile, bounded in (("paper", True), ("demo", False)):
         command = _command(tmp_path, StudyLayout.from_config({"profile": profile}), 64, dry_run=False)
         assert ("gpu=1" in command) is bounded
+
+
+def test_data_sets_of_joint_training_are_looked_for_first(tmp_path):
+    layout = StudyLayout(load_profile("smoke", joint__datasets={"mpii": str(tmp_path)}))
+    with pytest.raises(
+        FileNotFoundError, match=r"profile smoke, joint.datasets.mpii: .*no annotations of mpii"
+    ):
+        _check_joint(layout)
+    (tmp_path / "annot").mkdir()
+    (tmp_path / "annot" / "train.json").touch()
+    _check_joint(layout)
+    _check_joint(StudyLayout.from_config({"profile": "demo"}))
