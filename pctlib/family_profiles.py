@@ -205,8 +205,8 @@ class ComparisonProfile(FamilyProfile):
     input_height: int = Field(ge=32, description="of the whole networks and small rivals")
     input_width: int = Field(ge=32)
     frozen: FrozenHeadsProfile
-    whole: WholeNetworksProfile
-    rivals: RivalsProfile
+    whole: WholeNetworksProfile | None = None
+    rivals: RivalsProfile | None = None
     flip_test: bool = True
     counted_systems: tuple[str, ...] | None = Field(
         default=None, description="of models.published.RIVALS, counted at published size; None: all, 20 s"

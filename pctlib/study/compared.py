@@ -79,12 +79,13 @@ def variants(profile: Profile) -> dict[str, Variant]:
     section = comparison_section(profile)
     on_frozen = section.frozen.representations
     found = {f"{FROZEN}-{name}": Variant(FROZEN, profile.heatmap.backbone, name) for name in on_frozen}
-    for backbone in section.whole.backbones:
-        for name in section.whole.representations:
-            found[f"{backbone.name}-{name}"] = Variant(WHOLE, backbone.name, name)
-    if section.whole.vitpose is not None:
-        found["vitpose"] = Variant(WHOLE, VIT, "heatmap_udp")
-    for name in section.rivals.systems:
+    if section.whole is not None:
+        for backbone in section.whole.backbones:
+            for name in section.whole.representations:
+                found[f"{backbone.name}-{name}"] = Variant(WHOLE, backbone.name, name)
+        if section.whole.vitpose is not None:
+            found["vitpose"] = Variant(WHOLE, VIT, "heatmap_udp")
+    for name in section.rivals.systems if section.rivals is not None else ():
         if name not in SMALL and name not in RIVALS:
             known = ", ".join([*SMALL, *RIVALS])
             raise ValueError(f"comparison.rivals.systems: expected some of {known}, got {name!r}")

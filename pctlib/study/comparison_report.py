@@ -86,7 +86,7 @@ def results_table(
     rows = frame[frame.variant.isin(names)].copy()
     rows["kept"] = rows["PCK@0.2 hidden"] - rows["PCK@0.2 seen"]
     shown = SHARES | {"kept": "hidden minus seen (points)"}
-    table = summarise(rows, shown)
+    table = summarise(rows, shown) if len(rows) else pd.DataFrame(columns=["variant", *shown.values()])
     for cost in COSTS:
         table[cost] = table.variant.map(rows.groupby("variant")[cost].first())
     for batch in sorted({batch for values in speed.values() for batch in values}):
@@ -146,9 +146,8 @@ def bar_frame(
     """
     names = [name for name, variant in variants.items() if variant.kind == kind]
     kinds = {"PCK@0.2 seen": "seen", "PCK@0.2 hidden": "hidden"}
-    table = summarise(frame[frame.variant.isin(names)], kinds)
     rows = []
-    for _, row in table.iterrows():
+    for _, row in summarise(frame[frame.variant.isin(names)], kinds).iterrows():
         variant = variants[row.variant]
         title = variant.title if kind == FROZEN else f"{variant.title}\n{variant.backbone}"
         for metric, joints in kinds.items():

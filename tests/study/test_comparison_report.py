@@ -171,3 +171,19 @@ def test_whole_networks_are_averaged_over_what_all_of_them_have(compared):
     assert "(1 of 2 left out, as a training failed)" in text
     for name, value in zip(kept.variant, kept[metric], strict=True):
         assert f"{found[name].title} {100 * value:.1f} %" in text
+
+
+def test_a_profile_may_compare_heads_alone(tmp_path, compared):
+    profile = small_profile(tmp_path, whole=None, rivals=None)
+    alone = variants(profile)
+    assert {variant.kind for variant in alone.values()} == {"frozen"}
+    frame = compared[1][compared[1].variant.isin(alone)]
+    for kind, first in (("whole", "representation"), ("rival", "system")):
+        table = results_table(frame, alone, kind, floor=FLOOR, speed={"frozen-pct": {1: 10.0}})
+        assert table[first].tolist() == ["mean pose"]
+        assert table["PCK@0.2, hidden (%)"].tolist() == [40]
+    assert bar_frame(frame, alone, "whole", floor=FLOOR).empty
+    assert published_beside(frame, alone, input_sizes=dict.fromkeys(alone, (32, 32))).columns.nlevels == 2
+    words = finding(frame, alone, floor=FLOOR, section=profile.comparison)
+    assert "On the same frozen features" in words
+    assert "whole networks" not in words.lower()
