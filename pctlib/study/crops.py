@@ -1,7 +1,9 @@
 """Crops of people as batches of network inputs, in an order that the caller decides."""
 
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,6 +16,7 @@ from pctlib.models.estimator import PoseEstimator
 from pctlib.prediction import to_image
 from pctlib.profile_sections import AugmentationProfile
 from pctlib.profiles import Profile
+from pctlib.study.data import Splits, first_people
 from pctlib.study.predictions import Predictions
 
 
@@ -133,3 +136,26 @@ def predict_people(model: PoseEstimator, crops: Crops, *, flip_test: bool = Fals
         keypoints.append(to_image(found.keypoints, inputs.affine))
         scores.append(found.scores.float().cpu().numpy())
     return Predictions(np.concatenate(keypoints), np.concatenate(scores))
+
+
+class FamilyCrops:
+    """The crops of the people that the section of a family names, decoded once for all its trainings."""
+
+    profile: Profile
+    splits: Splits
+
+    @property
+    def section(self) -> Any:
+        """The part of the profile; has `train_people` and `input_size`."""
+        raise NotImplementedError
+
+    @cached_property
+    def train_crops(self) -> Crops:
+        """The people to learn from."""
+        people = first_people(self.splits, self.section.train_people).train
+        return crops_of(people, self.profile, self.section.input_size, training=True)
+
+    @cached_property
+    def val_crops(self) -> Crops:
+        """The people to measure on."""
+        return crops_of(self.splits.val, self.profile, self.section.input_size, training=False)

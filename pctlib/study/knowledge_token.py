@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -20,8 +19,8 @@ from pctlib.models.token_vit import of_width
 from pctlib.profiles import Profile
 from pctlib.project import resolve
 from pctlib.schedule import mix_seed
-from pctlib.study.crops import Crops, crops_of, predict_people
-from pctlib.study.data import Splits, first_people
+from pctlib.study.crops import FamilyCrops, predict_people
+from pctlib.study.data import Splits
 from pctlib.study.estimators import EstimatorTask
 from pctlib.study.fitting import Fitted, fit_estimator, load_fitted
 from pctlib.study.identity import fingerprint, weights_of
@@ -53,7 +52,7 @@ class TransferTask(EstimatorTask):
 
 
 @dataclass
-class KnowledgeTokenStudy:
+class KnowledgeTokenStudy(FamilyCrops):
     """Trains teacher, token and students of one study; its crops are decoded once for all of them.
 
     Attributes:
@@ -80,17 +79,6 @@ class KnowledgeTokenStudy:
     def section(self) -> KnowledgeTokenProfile:
         """The part of the profile."""
         return self.profile.knowledge_token
-
-    @cached_property
-    def train_crops(self) -> Crops:
-        """The people to learn from."""
-        people = first_people(self.splits, self.section.train_people).train
-        return crops_of(people, self.profile, self.section.input_size, training=True)
-
-    @cached_property
-    def val_crops(self) -> Crops:
-        """The people to measure on."""
-        return crops_of(self.splits.val, self.profile, self.section.input_size, training=False)
 
     def new_teacher(self, *, seed: int) -> PoseEstimator:
         """Return the teacher before this study trains it: with the given weights, or untrained."""

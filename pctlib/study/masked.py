@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +16,8 @@ from pctlib.profiles import Profile
 from pctlib.schedule import Step, mix_seed
 from pctlib.settings import TrainingSettings
 from pctlib.skeletons import Skeleton
-from pctlib.study.crops import Crops, crops_of
-from pctlib.study.data import Splits, first_people
+from pctlib.study.crops import Crops, FamilyCrops
+from pctlib.study.data import Splits
 from pctlib.study.estimators import EstimatorTask
 from pctlib.study.fitting import fit_estimator
 from pctlib.study.identity import weights_of
@@ -145,7 +144,7 @@ def lengthened(settings: TrainingSettings, epochs: int) -> TrainingSettings:
 
 
 @dataclass
-class MaskedStudy:
+class MaskedStudy(FamilyCrops):
     """Trains the variants of one study; its crops are decoded once for all of them.
 
     Attributes:
@@ -162,17 +161,6 @@ class MaskedStudy:
     def section(self) -> MaskedProfile:
         """The part of the profile."""
         return self.profile.masked
-
-    @cached_property
-    def train_crops(self) -> Crops:
-        """The people to learn from."""
-        people = first_people(self.splits, self.section.train_people).train
-        return crops_of(people, self.profile, self.section.input_size, training=True)
-
-    @cached_property
-    def val_crops(self) -> Crops:
-        """The people to measure on."""
-        return crops_of(self.splits.val, self.profile, self.section.input_size, training=False)
 
     def pretrain(self, seed: int, out_dir: str | Path) -> MaskedAutoencoder:
         """Train the autoencoder of a seed, or read it back.
