@@ -198,14 +198,14 @@ class StudyLayout:
     def _common(self) -> dict[str, Any]:
         return {"profile": self.profile_source, "dataset": self.dataset, "root": self.root}
 
-    def settings(self, step: str, *, seed: int | str | None = None) -> str:
+    def settings(self, step: str, *, all_seeds: bool = False) -> str:
         """Return a short hash of what a step reads of the profile, so that it runs again when that changes.
 
         Args:
             step: a key of `STEPS`.
-            seed: of a run of one seed; None where all seeds of the profile are read.
+            all_seeds: the runs of all seeds of the profile are read.
         """
-        names = {*_SHARED, *_READS[step]} | ({"seeds"} if seed is None else set())
+        names = {*_SHARED, *_READS[step]} | ({"seeds"} if all_seeds else set())
         values = json.dumps(self.profile.model_dump(mode="json", include=names), sort_keys=True)
         return hashlib.sha256(values.encode()).hexdigest()[:16]
 
