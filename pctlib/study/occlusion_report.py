@@ -78,10 +78,14 @@ def finding(robustness: Robustness, *, method: str = "PCT", base: str = "Heatmap
         for kind in robustness.run.kinds
     }
     text += f"{method} minus {_lower(base)}: {_listed(kinds)} percentage points. {_verdict(method, kinds)} "
-    seen = {"seen joints": robustness.difference("error seen", method, base, part)}
-    text += f"On seen joints of these levels the difference is {signed(seen['seen joints'])}. "
+    seen = robustness.difference("error seen", method, base, part)
+    text += f"On seen joints of these levels the difference is {_signed(seen)}. "
+    text += _from_level_to_level(robustness, method, base)
     wrong = [float(robustness.interval(name, "implausible", part)) for name in (method, base)]
-    text += f"Implausible are {wrong[0]:.1f} % of the poses of {method}, {wrong[1]:.1f} % of {_lower(base)}."
+    text += (
+        f"Implausible are {wrong[0]:.1f} % of the poses of {method}, {wrong[1]:.1f} % of {_lower(base)}: "
+        f"{_signed(robustness.difference('implausible', method, base, part))}."
+    )
     text += _ranked(robustness)
     if len(robustness.seeds) == 1:
         text += (
@@ -89,6 +93,21 @@ def finding(robustness: Robustness, *, method: str = "PCT", base: str = "Heatmap
             "two representations."
         )
     return text
+
+
+def _from_level_to_level(robustness: Robustness, method: str, base: str) -> str:
+    """Return how the difference changes from the first level that hides to the last, all kinds together."""
+    first, last = robustness.hidden_levels[0], robustness.hidden_levels[-1]
+    if first == last:
+        return ""
+    parts = []
+    for joints in ("hidden", "seen"):
+        ends = [
+            _signed(robustness.difference(f"error {joints}", method, base, Part(levels=[level])))
+            for level in (first, last)
+        ]
+        parts.append(f"from {ends[0]} to {ends[1]} on {joints} joints")
+    return f"From level {first} to level {last} it goes {' and '.join(parts)}. "
 
 
 def by_hidden_error(robustness: Robustness) -> dict[str, float]:
@@ -136,10 +155,11 @@ def _verdict(method: str, differences: dict[str, Interval | float]) -> str:
 
 
 def _listed(differences: dict[str, Interval | float]) -> str:
-    return ", ".join(
-        f"{kind} {signed(value) if isinstance(value, Interval) else 'not measured'}"
-        for kind, value in differences.items()
-    )
+    return ", ".join(f"{kind} {_signed(value)}" for kind, value in differences.items())
+
+
+def _signed(value: Interval | float) -> str:
+    return signed(value) if isinstance(value, Interval) else "not measured"
 
 
 def _and(words: Sequence[str]) -> str:

@@ -1,6 +1,7 @@
 """The occlusion protocol on estimators whose answers are known."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from pctlib.family_profiles import OcclusionProfile
 from pctlib.metrics.plausibility import PoseLimits
 from pctlib.models.representations.base import Keypoints
 from pctlib.profiles import load_profile
+from pctlib.reporting.tables import signed
 from pctlib.skeletons import COCO, LSP
 from pctlib.study import methods as methods_module
 from pctlib.study.data import Splits, load_splits
@@ -347,6 +349,12 @@ def test_the_finding_says_what_the_numbers_say(limits, shift, words):
     assert words in text
     assert f"{100 * base[:, 1:].mean():.1f} % with the heatmap control" in text
     assert "There is one seed: the intervals are over people" in text
+    level = 100 * (shift + noise[:, [1, 2]].mean(axis=(0, 2)))
+    ends = [re.escape(signed(float(value))) for value in level]
+    assert re.search(
+        rf"From level 1 to level 2 it goes from {ends[0]} ± .* to {ends[1]} ± .* on hidden", text
+    )
+    assert re.search(r"Implausible are .* % of the heatmap control: \S+ ± ", text)
     assert "compared heads" not in text
     errors |= {f"frozen-{name}": {0: base + n} for name, n in (("a", 0.02), ("b", 0.01))} | {
         "rival": {0: base}
