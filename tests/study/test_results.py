@@ -61,9 +61,16 @@ def test_rows_are_means_with_intervals_over_the_seeds(made):
     assert isinstance(row[column], Interval)
     assert row[column].mean == pytest.approx(85.5)
     assert row[column].half_width == pytest.approx(100 * T_95 * 0.005, rel=1e-4)
-    assert row["GFLOPs"] == 2
-    assert "6 validation people, mean and 95 % interval over the seeds 0, 1; flip test." in table.caption
-    assert "Speed: cpu (X), 3 threads, without flip test." in table.caption
+    assert table.caption.endswith(
+        "6 validation people, mean and 95 % interval over the seeds 0, 1; flip test."
+    )
+
+
+def test_costs_are_those_measured_here(made):
+    table = made().cost_table()
+    assert table.frame["method"].tolist() == list(MAIN_METHODS)
+    assert table.frame["GFLOPs"].tolist() == [2, 2, 2]
+    assert table.caption.endswith("speed of prediction: cpu (X), 3 threads, without flip test.")
 
 
 @pytest.mark.parametrize(
