@@ -12,32 +12,28 @@ from pctlib.models.estimator import PoseEstimator
 REPEATS = 5
 
 
-def cost(
-    model: PoseEstimator,
-    input_size: tuple[int, int],
+def costs(
+    models: Mapping[str, tuple[PoseEstimator, tuple[int, int]]],
     *,
     batch_size: int = 16,
     device: str | torch.device = "cpu",
-) -> dict[str, float]:
-    """Return "parameters (M)", "GFLOPs" (multiply-adds of one image) and "images/s" of `predict`.
-
-    The speed is that of the fastest of a few batches, decoding included, without flip test; it is this
-    machine's at this moment.
+) -> dict[str, dict[str, float]]:
+    """Return "parameters (M)", "GFLOPs" (multiply-adds of one image) and "images/s" by model.
 
     Args:
-        model: of any representation.
-        input_size: (height, width) of its images, pixels.
-        batch_size: images of a batch.
-        device: where the speed is measured.
+        models: name -> model and (height, width) of its images, pixels.
+        batch_size: images of a batch, for the speed.
+        device: where the speed is measured, as `speeds` does.
     """
-    model = model.to(device).eval()
-    values = {
-        "parameters (M)": count_parameters(model) / 1e6,
-        "GFLOPs": count_flops(model, input_size).gflops,
+    rates = speeds(models, batch_sizes=[batch_size], device=device)
+    return {
+        name: {
+            "parameters (M)": count_parameters(model) / 1e6,
+            "GFLOPs": count_flops(model, size).gflops,
+            "images/s": rates[name][batch_size],
+        }
+        for name, (model, size) in models.items()
     }
-    images = torch.zeros(batch_size, 3, *input_size, device=device).to(memory_format=torch.channels_last)
-    seconds = [_seconds(model, images) for _ in range(1 + REPEATS)]  # the first warms up
-    return {**values, "images/s": batch_size / min(seconds[1:])}
 
 
 def speeds(

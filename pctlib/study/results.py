@@ -15,7 +15,7 @@ from pctlib.reporting.index import Figure, Highlight, IndexPage, Section
 from pctlib.reporting.records import fill, read_history
 from pctlib.reporting.run_card import RunCard, device_name, load_run_card
 from pctlib.reporting.tables import Table, beside, interval_ends, mean_interval, published, signed
-from pctlib.study.cost import cost
+from pctlib.study.cost import costs
 from pctlib.study.data import load_splits
 from pctlib.study.findings import ONE_SEED
 from pctlib.study.layout import STEPS, StudyLayout
@@ -397,9 +397,8 @@ def _costs(layout: StudyLayout, study_dir: Path) -> dict[str, dict[str, float]]:
     """Return what the estimators of the first seed cost, measured now."""
     seed, profile = layout.profile.seeds[0], layout.profile
     loaders = trained_methods(study_dir, [seed])
-    return {
-        method: cost(*of_seed[seed]()[:2], device=profile.torch_device) for method, of_seed in loaders.items()
-    }
+    models = {method: of_seed[seed]()[:2] for method, of_seed in loaders.items()}
+    return costs(models, device=profile.torch_device)
 
 
 def _mean_row(method: str, runs: list[dict[str, float]]) -> dict[str, Any]:

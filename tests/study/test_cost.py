@@ -5,7 +5,7 @@ from torch import nn
 
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.base import Keypoints, Representation
-from pctlib.study.cost import cost, speeds
+from pctlib.study.cost import costs, speeds
 
 
 class AsTheyAre(nn.Module):
@@ -29,7 +29,7 @@ class MeanColour(Representation):
 
 def test_parameters_and_multiply_adds_are_exact_and_every_batch_is_decoded():
     head = MeanColour()
-    values = cost(PoseEstimator(AsTheyAre(), head), (8, 6), batch_size=2)
+    values = costs({"mean": (PoseEstimator(AsTheyAre(), head), (8, 6))}, batch_size=2)["mean"]
     assert values["parameters (M)"] == pytest.approx(12e-6)
     assert values["GFLOPs"] == pytest.approx(12e-9)
     assert values["images/s"] > 0
