@@ -10,6 +10,7 @@ from pctlib.complexity import count_flops, count_parameters
 from pctlib.models.estimator import PoseEstimator
 
 REPEATS = 5
+_LEAST_SECONDS = 3.0
 
 
 def costs(
@@ -25,7 +26,7 @@ def costs(
         batch_size: images of a batch, for the speed.
         device: where the speed is measured, as `speeds` does.
     """
-    rates = speeds(models, batch_sizes=[batch_size], device=device)
+    rates = speeds(models, batch_sizes=[batch_size], least_seconds=_LEAST_SECONDS, device=device)
     return {
         name: {
             "parameters (M)": count_parameters(model) / 1e6,
@@ -41,6 +42,7 @@ def speeds(
     *,
     batch_sizes: Sequence[int] = (1, 32),
     rounds: int = REPEATS,
+    least_seconds: float = 0.0,
     device: str | torch.device = "cpu",
 ) -> dict[str, dict[int, float]]:
     """Return images/s of `predict` by model and batch size, decoding included, without flip test.
@@ -52,6 +54,8 @@ def speeds(
         models: name -> model and (height, width) of its images, pixels.
         batch_sizes: images of a batch.
         rounds: timed, after one that warms up.
+        least_seconds: further rounds until they have taken this long, for networks so fast that a moment's
+            disturbance would decide.
         device: where the speed is measured.
     """
     runs = []
@@ -61,9 +65,11 @@ def speeds(
             images = torch.zeros(batch, 3, *size, device=device).to(memory_format=torch.channels_last)
             runs.append((name, batch, model, images))
     seconds: dict[tuple[str, int], list[float]] = {(name, batch): [] for name, batch, *_ in runs}
-    for _ in range(1 + rounds):
+    started, done = time.perf_counter(), 0
+    while done < 1 + rounds or time.perf_counter() - started < least_seconds:
         for name, batch, model, images in runs:
             seconds[name, batch].append(_seconds(model, images))
+        done += 1
     found: dict[str, dict[int, float]] = {name: {} for name in models}
     for (name, batch), values in seconds.items():
         found[name][batch] = batch / statistics.median(values[1:])

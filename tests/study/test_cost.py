@@ -5,6 +5,7 @@ from torch import nn
 
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.base import Keypoints, Representation
+from pctlib.study import cost as cost_module
 from pctlib.study.cost import costs, speeds
 
 
@@ -27,13 +28,20 @@ class MeanColour(Representation):
         return Keypoints(prediction[:, None, :2], prediction[:, :1])
 
 
-def test_parameters_and_multiply_adds_are_exact_and_every_batch_is_decoded():
+def test_parameters_and_multiply_adds_are_exact_and_every_batch_is_decoded(monkeypatch):
+    monkeypatch.setattr(cost_module, "_LEAST_SECONDS", 0.0)
     head = MeanColour()
     values = costs({"mean": (PoseEstimator(AsTheyAre(), head), (8, 6))}, batch_size=2)["mean"]
     assert values["parameters (M)"] == pytest.approx(12e-6)
     assert values["GFLOPs"] == pytest.approx(12e-9)
     assert values["images/s"] > 0
     assert head.calls == 6
+
+
+def test_fast_networks_are_measured_for_longer():
+    head = MeanColour()
+    speeds({"a": (PoseEstimator(AsTheyAre(), head), (8, 6))}, batch_sizes=(1,), rounds=1, least_seconds=0.1)
+    assert head.calls > 20
 
 
 def test_models_take_turns_and_every_batch_size_is_measured():
