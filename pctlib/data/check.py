@@ -9,7 +9,7 @@ import numpy as np
 from tqdm.auto import tqdm
 
 from pctlib.data.containers import read_matlab
-from pctlib.data.datasets import LAYOUTS, Layout, find_annotations, find_layout
+from pctlib.data.datasets import LAYOUTS, Layout, find_annotations, find_layout, splits_there
 from pctlib.data.images import image_size, read_image
 from pctlib.data.people import People
 
@@ -68,7 +68,7 @@ def check_dataset(
     findings = []
     for name in names:
         findings.append(Finding("ok", f"{root} is checked as {name}"))
-        there = [split for split in LAYOUTS[name] if _annotations(name, root, split)]
+        there = splits_there(name, root)
         if not there:
             findings += [_absent(name, root, split, "missing") for split in LAYOUTS[name]]
         for split in LAYOUTS[name] if there else ():
@@ -83,9 +83,7 @@ def check_dataset(
 
 def detect(root: Path) -> list[str]:
     """Return the names of the data sets whose annotations lie at their place below `root`."""
-    names = [
-        name for name, splits in LAYOUTS.items() if any(_annotations(name, root, split) for split in splits)
-    ]
+    names = [name for name in LAYOUTS if splits_there(name, root)]
     if "lsp" in names:  # both Leeds sets have the same file name; the order of the axes tells them apart
         names = [name for name in names if name not in ("lsp", "lsp-extended")]
         try:
@@ -94,13 +92,6 @@ def detect(root: Path) -> list[str]:
             extended = False
         names.append("lsp-extended" if extended else "lsp")
     return names
-
-
-def _annotations(name: str, root: Path, split: str) -> Path | None:
-    try:
-        return find_annotations(find_layout(name, split), name, root, split)
-    except FileNotFoundError:
-        return None
 
 
 def _absent(name: str, root: Path, split: str, kind: str) -> Finding:

@@ -164,6 +164,15 @@ def find_layout(name: str, split: str) -> Layout:
     return LAYOUTS[name][split]
 
 
+def splits_there(name: str, root: str | Path) -> list[str]:
+    """Return the splits of a data set whose annotations lie at their place below a folder."""
+    return [
+        split
+        for split, layout in LAYOUTS[name].items()
+        if any((Path(root) / file).is_file() for file in layout.annotations)
+    ]
+
+
 def find_annotations(layout: Layout, name: str, root: Path, split: str) -> Path:
     """Return the first annotation file that exists; raise FileNotFoundError that says what was expected."""
     if not root.is_dir():

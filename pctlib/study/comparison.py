@@ -9,7 +9,7 @@ from torch import nn
 
 from pctlib.complexity import count_flops, count_parameters
 from pctlib.data.people import People
-from pctlib.io import read_json, write_json
+from pctlib.io import write_json
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.profile_sections import AugmentationProfile, ClassifierProfile
@@ -39,6 +39,7 @@ from pctlib.study.features import mirrored_features, predict_from_features
 from pctlib.study.fitting import Fitted, fit_estimator, load_fitted, save_fitted
 from pctlib.study.heatmap import load_heatmap
 from pctlib.study.identity import weights_of
+from pctlib.study.layout import read_description
 from pctlib.study.methods import Trained
 from pctlib.study.poses import load_poses
 from pctlib.study.representations import PCT
@@ -176,7 +177,7 @@ class Comparison:
         if tokenizer is not None:
             profile = adopt_tokenizer(profile, tokenizer)
         if variant.kind == FROZEN or (tokenizer is not None and profile.tokenizer.guide_ratio):
-            trained = read_json(self._folder("heatmap", seed) / _DESCRIPTION)["profile"]
+            trained = read_description(self._folder("heatmap", seed))["profile"]
             heatmap = Profile.model_validate(trained).heatmap
             profile = profile.model_copy(update={"heatmap": heatmap})
         return profile
@@ -298,7 +299,7 @@ def load_compared(folder: str | Path) -> Trained:
         ValueError: if the weights do not fit.
     """
     folder = Path(folder)
-    description = read_json(folder / _DESCRIPTION)
+    description = read_description(folder)
     profile = Profile.model_validate(description["profile"])
     skeleton = SKELETONS[description["skeleton"]]
     variant = variants(profile)[description["variant"]]

@@ -143,11 +143,7 @@ class FamilyCrops:
 
     profile: Profile
     splits: Splits
-
-    @property
-    def section(self) -> Any:
-        """The part of the profile; has `train_people` and `input_size`."""
-        raise NotImplementedError
+    section: Any  # of the profile; has `train_people` and `input_size`
 
     @cached_property
     def train_crops(self) -> Crops:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pctlib.data.coco import read_coco
-from pctlib.data.datasets import LAYOUTS, read_dataset
+from pctlib.data.datasets import LAYOUTS, read_dataset, splits_there
 from pctlib.data.mpii import read_mpii
 from pctlib.data.people import People, concatenate, convert
 from pctlib.data.procedural.generate import FORMAT, generate
@@ -90,14 +90,14 @@ def load_splits(
         options = {"whole_body": whole_body}
         train, val = (read_procedural(folder, split, **options) for split in ("train", "val"))
         return Splits(train, val, "procedural people")
-    if dataset == "coco" and whole_body and _splits_there("coco-wholebody", Path(root)):
+    if dataset == "coco" and whole_body and splits_there("coco-wholebody", root):
         dataset = "coco-wholebody"
     return _published(dataset, Path(root), skip_invalid=profile.skip_broken)
 
 
 def _published(name: str, root: Path, *, skip_invalid: bool) -> Splits:
     """Read the splits of a published data set that lie below a folder."""
-    there = _splits_there(name, root)
+    there = splits_there(name, root)
     learn = next((split for split in ("train", "trainval") if split in there), None)
     measure = next((split for split in ("val", "test") if split in there), None)
     if learn and measure:
@@ -106,15 +106,6 @@ def _published(name: str, root: Path, *, skip_invalid: bool) -> Splits:
     people = _read_split(name, root, learn or measure or next(iter(LAYOUTS[name])), skip_invalid)
     val, train = people.split(0.2, seed=0)
     return Splits(train, val, name)
-
-
-def _splits_there(name: str, root: Path) -> list[str]:
-    """Return the splits of a published data set whose annotations lie below a folder."""
-    return [
-        split
-        for split, layout in LAYOUTS[name].items()
-        if any((root / file).is_file() for file in layout.annotations)
-    ]
 
 
 def _read_split(name: str, root: Path, split: str, skip_invalid: bool) -> People:

@@ -8,7 +8,8 @@ from typing import NamedTuple
 from torch import nn
 
 from pctlib.checkpoints import load_official
-from pctlib.io import read_json, read_tensors
+from pctlib.checkpoints.vitpose import choose_dataset
+from pctlib.io import read_tensors
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.heatmap import Heatmap
 from pctlib.models.representations.pct import PCTClassifier
@@ -17,6 +18,7 @@ from pctlib.profiles import Profile
 from pctlib.study.classifier import load_classifier
 from pctlib.study.fitting import WEIGHTS
 from pctlib.study.heatmap import load_heatmap
+from pctlib.study.layout import read_description
 
 
 class Trained(NamedTuple):
@@ -88,7 +90,7 @@ def _compared(study_dir: Path, seeds: Sequence[int], names: Collection[str]) -> 
 
 def _load_main(load: Callable[[Path], PoseEstimator], folder: Path) -> Trained:
     model = load(folder)  # first: it says what is wrong with the folder
-    crop = Profile.model_validate(read_json(folder / "model.json")["profile"]).crop
+    crop = Profile.model_validate(read_description(folder)["profile"]).crop
     return Trained(model, crop.input_size, crop.evaluation_padding)
 
 
@@ -100,6 +102,8 @@ def _load_compared(folder: Path) -> Trained:
 
 def _published(model: nn.Module, path: Path) -> Trained:
     """Return a published model with the crops of its release: PCT's are narrower, those of UDP unbiased."""
+    if isinstance(model, MultiDatasetEstimator):
+        raise ValueError(f"{path}: holds estimators of several data sets; choose one by its dataset index")
     if not isinstance(model, PoseEstimator):
         raise ValueError(f"{path}: expected one estimator of poses, got {type(model).__name__}")
     representation = model.representation
@@ -122,15 +126,11 @@ def load_any(path: str | Path, *, dataset_index: int | None = None) -> Trained:
     """
     path = Path(path)
     published = None if (path / "model.json").is_file() else load_official(path)
-    if dataset_index is not None:
-        if not isinstance(published, MultiDatasetEstimator):
-            raise ValueError(f"{path}: there is no data set to choose by a dataset index")
-        published = load_official(path, dataset_index=dataset_index)
-    if isinstance(published, MultiDatasetEstimator):
-        raise ValueError(f"{path}: holds estimators of several data sets; choose one by its dataset index")
+    if dataset_index is not None and not isinstance(published, MultiDatasetEstimator):
+        raise ValueError(f"{path}: there is no data set to choose by a dataset index")
     if published is not None:
-        return _published(published, path)
-    if "variant" in read_json(path / "model.json"):
+        return _published(choose_dataset(published, dataset_index, path), path)
+    if "variant" in read_description(path):
         return _load_compared(path)
     classifies = any(name.startswith("representation.tokenizer.") for name in read_tensors(path / WEIGHTS))
     return _load_main(load_classifier if classifies else load_heatmap, path)

@@ -435,7 +435,7 @@ def _joined_card(layout: StudyLayout, root: Path) -> RunCard:
             last.wall_times |= _spent(f"{step}: seed {job}", [folder / f"seed{job}"])
         name = f"{step}, seed {seed}" if many and seed is not None else step
         last.wall_times |= {f"{name}: {what}": seconds for what, seconds in card.wall_times.items()}
-    last.seed = layout.profile.seeds[0] if not many else ", ".join(map(str, layout.profile.seeds))
+    last.seed = ", ".join(map(str, layout.profile.seeds))
     first = cards[("data", None)]
     last.started = first.started
     last.counts = first.counts

@@ -43,9 +43,10 @@ def check_annotations(dataset: str, root: str) -> None:
         ValueError: as `check_source`.
         FileNotFoundError: if the folder or its annotations are missing; says where they are expected.
     """
-    from pctlib.data.datasets import LAYOUTS  # readers of all formats; commands that need none start faster
+    # readers of all formats; commands that need none start faster
+    from pctlib.data.datasets import LAYOUTS, splits_there
 
     check_source(dataset, root)
-    expected = [file for layout in LAYOUTS[dataset].values() for file in layout.annotations]
-    if not any((Path(root) / file).is_file() for file in expected):
+    if not splits_there(dataset, root):
+        expected = [file for layout in LAYOUTS[dataset].values() for file in layout.annotations]
         raise FileNotFoundError(f"{root}: no annotations of {dataset}; expected one of {', '.join(expected)}")
