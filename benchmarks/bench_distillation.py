@@ -3,7 +3,7 @@
 import torch
 
 from benchmarks.common import Row, cpu_seconds
-from pctlib.distillation import StudentDistillation
+from pctlib.distillation.dwpose import StudentDistillation
 from pctlib.models.rivals import rtm_pose
 
 STUDENT, TEACHER, BATCH, SIZE = "t", "m", 4, (256, 192)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from benchmarks.common import Row, turns
 from pctlib.checkpoints.vitpose_hf import save_vitpose_hf
-from pctlib.inference import compile_for_inference
+from pctlib.inference.compile import compile_for_inference
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.rivals import Size, rtm_pose
 from pctlib.models.vitpose import vitpose
@@ -58,7 +58,7 @@ def _rtmpose_row(model: PoseEstimator, batch: int, repeats: int, name: str) -> R
 def vitpose_rows(model: PoseEstimator, batches: Mapping[int, int], *, name: str = "ViTPose-B") -> list[Row]:
     """Return three rows a batch size: ours against transformers' with the same weights.
 
-    Eager; compiled by `pctlib.inference` against `torch.compile`; both compiled by `pctlib.inference`.
+    Eager; compiled by `pctlib.inference.compile` against `torch.compile`; both compiled by ours.
 
     Raises:
         ValueError: if the two give different heatmaps.

@@ -16,7 +16,7 @@ from benchmarks import (
 )
 from benchmarks.common import Row
 from pctlib.io import write_json
-from pctlib.project import project_root
+from pctlib.paths import project_root
 
 MODULES = (
     bench_codebook,

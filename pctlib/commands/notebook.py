@@ -29,9 +29,9 @@ def run(
 ) -> None:
     """Execute a notebook; an unknown parameter is an error."""
     from pctlib.io import write_json
-    from pctlib.notebooks import NotebookError, run_notebook
     from pctlib.reporting.export import export_notebook
-    from pctlib.study.layout import StudyLayout
+    from pctlib.workflow.layout import StudyLayout
+    from pctlib.workflow.notebooks import NotebookError, run_notebook
 
     try:
         given = json.loads(values)

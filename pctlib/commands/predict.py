@@ -38,11 +38,11 @@ def predict(
     """Find poses in annotated or detected boxes; `pctlib evaluate` scores what it writes."""
     from pctlib.data.coco import read_coco, read_coco_wholebody
     from pctlib.data.detections import read_detections
-    from pctlib.device import choose_device
+    from pctlib.inference.predict import coco_results, find_poses
     from pctlib.io import write_json
-    from pctlib.prediction import coco_results, find_poses
     from pctlib.skeletons import COCO, COCO_WHOLEBODY, CROWDPOSE
     from pctlib.study.methods import load_any
+    from pctlib.training.device import choose_device
 
     known = {s.name.replace("_", "-"): s for s in (COCO, COCO_WHOLEBODY, CROWDPOSE)}
     if skeleton not in known:

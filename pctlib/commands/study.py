@@ -21,6 +21,6 @@ def run(
     dry_run: Annotated[bool, typer.Option("--dry-run", "-n", help="only say what would run")] = False,
 ) -> None:
     """Run what is not up to date, and say where the report is."""
-    from pctlib.study.run import run_study
+    from pctlib.workflow.run import run_study
 
     run_study(profile=profile, data=data, data_root=data_root, cores=cores, dry_run=dry_run)

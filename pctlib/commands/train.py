@@ -27,12 +27,12 @@ def train(
     heatmap_dir: Annotated[str, typer.Option(help="trained backbone, for image guidance")] = "",
 ) -> None:
     """Train one stage; a finished run is read by the stage's notebook, which then only reports."""
-    from pctlib.project import resolve
-    from pctlib.study.data import load_splits
-    from pctlib.study.heatmap import load_heatmap, train_heatmap
-    from pctlib.study.layout import StudyLayout, out_folder
+    from pctlib.paths import resolve
+    from pctlib.study.people import load_splits
     from pctlib.study.poses import load_poses
-    from pctlib.study.tokenizer import train_tokenizer
+    from pctlib.study.stages.heatmap import load_heatmap, train_heatmap
+    from pctlib.study.stages.tokenizer import train_tokenizer
+    from pctlib.workflow.layout import StudyLayout, out_folder
 
     layout = StudyLayout.from_config({"profile": profile, "dataset": data, "root": data_root})
     settings = layout.profile

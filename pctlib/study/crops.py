@@ -12,11 +12,11 @@ from torch import Tensor
 from pctlib.data.augmentation import Augmentation, Inputs, make_inputs
 from pctlib.data.patches import Patches, make_loader
 from pctlib.data.people import People
+from pctlib.inference.predict import to_image
 from pctlib.models.estimator import PoseEstimator
-from pctlib.prediction import to_image
-from pctlib.profile_sections import AugmentationProfile
-from pctlib.profiles import Profile
-from pctlib.study.data import Splits, first_people
+from pctlib.profiles.profile import Profile
+from pctlib.profiles.sections import AugmentationProfile
+from pctlib.study.people import Splits, first_people
 from pctlib.study.predictions import Predictions
 
 

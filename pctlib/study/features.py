@@ -6,8 +6,8 @@ from torch import Tensor, nn
 
 from pctlib.models.representations.base import Representation
 from pctlib.study.crops import Crops, to_image
-from pctlib.study.estimators import Features, extract_features
 from pctlib.study.predictions import Predictions
+from pctlib.study.tasks import Features, extract_features
 
 _ROWS = 256  # people of one batch
 

@@ -3,7 +3,6 @@
 from collections.abc import Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
 
 from torch import nn
 
@@ -14,28 +13,12 @@ from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.heatmap import Heatmap
 from pctlib.models.representations.pct import PCTClassifier
 from pctlib.models.vitpose import MultiDatasetEstimator
-from pctlib.profiles import Profile
-from pctlib.study.classifier import load_classifier
-from pctlib.study.fitting import WEIGHTS
-from pctlib.study.heatmap import load_heatmap
-from pctlib.study.layout import read_description
-
-
-class Trained(NamedTuple):
-    """A trained estimator, on the CPU in eval mode, and the crops that it expects.
-
-    Attributes:
-        model: estimator.
-        input_size: (height, width) of its crops, pixels.
-        padding: factor on the box, as in `crop_affine`.
-        udp: crops by the unbiased affine of `udp_affine`.
-    """
-
-    model: PoseEstimator
-    input_size: tuple[int, int]
-    padding: float = 1.25
-    udp: bool = False
-
+from pctlib.profiles.profile import Profile
+from pctlib.study.runs import WEIGHTS
+from pctlib.study.stages.classifier import load_classifier
+from pctlib.study.stages.heatmap import load_heatmap
+from pctlib.study.trained import Trained
+from pctlib.workflow.layout import read_description
 
 Loader = Callable[[], Trained]
 
@@ -95,7 +78,9 @@ def _load_main(load: Callable[[Path], PoseEstimator], folder: Path) -> Trained:
 
 
 def _load_compared(folder: Path) -> Trained:
-    from pctlib.study.comparison import load_compared  # builds every rival network; most readers need none
+    from pctlib.study.pages.comparison.study import (
+        load_compared,  # builds every rival network; most readers need none
+    )
 
     return load_compared(folder)
 

@@ -8,8 +8,8 @@ from torch import Tensor
 
 from pctlib.data.crops import crop_affine, flip_keypoints, invert_affine, transform_points
 from pctlib.data.people import People
-from pctlib.profile_sections import AugmentationProfile
-from pctlib.profiles import Profile
+from pctlib.profiles.profile import Profile
+from pctlib.profiles.sections import AugmentationProfile
 from pctlib.skeletons import H36M, Skeleton
 from pctlib.study.crops import Crops
 

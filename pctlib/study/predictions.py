@@ -14,7 +14,7 @@ from pctlib.data.people import People
 from pctlib.io import existing_file, write_atomic
 from pctlib.metrics.coco import coco_ap
 from pctlib.metrics.pck import by_visibility, distances, longer_sides, pck_metrics
-from pctlib.profile_sections import CropProfile
+from pctlib.profiles.sections import CropProfile
 
 FLOOR = "mean pose"
 """What ignores the image, in tables of variants."""

@@ -27,8 +27,8 @@ def train_variants(
 ) -> pd.DataFrame:
     """Train every variant with every seed; a variant that fails is written down, and the others go on.
 
-    A variant whose training is finished is not trained again, as `pctlib.training.train` sees to it. What an
-    earlier success has left is removed where a variant fails, so that nobody takes it for this one.
+    A variant whose training is finished is not trained again, as `pctlib.training.loop.train` sees to it.
+    What an earlier success has left is removed where a variant fails, so that nobody takes it for this one.
 
     Args:
         train: (variant, seed, folder of the run) -> its metrics.

@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from official_vitpose import random_vitpose, reference_features
+from helpers.official_vitpose import random_vitpose, reference_features
 
 from pctlib.checkpoints import load_official
 from pctlib.checkpoints.files import part

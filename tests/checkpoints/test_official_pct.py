@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from official_pct import (
+from helpers.official_pct import (
     SMALL_TOKENIZER,
     base_detector,
     head_shapes,

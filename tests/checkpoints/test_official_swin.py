@@ -3,7 +3,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
-from official_pct import SMALL_SWIN, position_table, random_state, swin_shapes
+from helpers.official_pct import SMALL_SWIN, position_table, random_state, swin_shapes
 
 from pctlib.checkpoints.swin import SWIN_NAMES, check_windows, load_swin
 

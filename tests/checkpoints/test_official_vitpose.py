@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from official_vitpose import random_vitpose, reference_features, reference_heatmaps, vitpose_shapes
+from helpers.official_vitpose import random_vitpose, reference_features, reference_heatmaps, vitpose_shapes
 
 from pctlib.checkpoints import load_official
 from pctlib.checkpoints.vitpose import (

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import torch
-from official_vitpose import random_vitpose
+from helpers.official_vitpose import random_vitpose
 from safetensors.torch import load_file, save_file
 
 from pctlib.checkpoints import load_official

@@ -3,18 +3,18 @@ import json
 import numpy as np
 import pytest
 import torch
-from official_pct import random_state, small_detector
-from official_vitpose import random_vitpose
-from study_people import make_people
+from helpers.official_pct import random_state, small_detector
+from helpers.official_vitpose import random_vitpose
+from helpers.study_people import make_people
 from typer.testing import CliRunner
 
 from pctlib.commands import app
 from pctlib.data.coco import write_coco
-from pctlib.profiles import load_profile
+from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO
 from pctlib.study.crops import Crops, predict_people
-from pctlib.study.heatmap import build_heatmap, save_model
 from pctlib.study.methods import load_any
+from pctlib.study.stages.heatmap import build_heatmap, save_model
 
 PROFILE = load_profile("smoke", crop__evaluation_padding=1.12)
 
@@ -23,7 +23,7 @@ PROFILE = load_profile("smoke", crop__evaluation_padding=1.12)
 def files(tmp_path):
     """Return people, the folder of an untrained heatmap model, and the options that name image and boxes."""
     from pctlib.models.estimator import PoseEstimator
-    from pctlib.study.heatmap import build_backbone
+    from pctlib.study.stages.heatmap import build_backbone
 
     people = make_people(tmp_path / "images", 4)
     write_coco(people, tmp_path / "people.json", image_dir=tmp_path / "images")

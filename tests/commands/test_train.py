@@ -1,7 +1,7 @@
 """`pctlib train` and the other thin commands of the study."""
 
 import pytest
-from study_people import make_people
+from helpers.study_people import make_people
 from typer.testing import CliRunner
 
 from pctlib.commands import app
@@ -44,7 +44,7 @@ def test_a_broken_image_is_an_error_or_skipped_and_counted(coco_root, tmp_path):
     assert "5-003.png" in str(failed.exception)
     import yaml
 
-    from pctlib.profiles import load_profile
+    from pctlib.profiles.profile import load_profile
 
     profile = load_profile("smoke", skip_broken=True).model_dump(mode="json") | {"name": "mine"}
     (tmp_path / "mine.yml").write_text(yaml.safe_dump(profile))
@@ -55,7 +55,7 @@ def test_a_broken_image_is_an_error_or_skipped_and_counted(coco_root, tmp_path):
 def test_a_guided_tokenizer_asks_for_its_backbone_before_it_reads_images(tmp_path):
     import yaml
 
-    from pctlib.profiles import load_profile
+    from pctlib.profiles.profile import load_profile
 
     changes = {"tokenizer__guide_ratio": 0.5, "classifier__cached_views": 0}
     profile = load_profile("smoke", **changes).model_dump(mode="json") | {"name": "guided"}
@@ -75,7 +75,7 @@ def test_a_guided_tokenizer_asks_for_its_backbone_before_it_reads_images(tmp_pat
 def test_a_profile_must_not_take_the_name_of_one_of_the_study(tmp_path):
     import yaml
 
-    from pctlib.profiles import load_profile
+    from pctlib.profiles.profile import load_profile
 
     profile = load_profile("smoke").model_dump(mode="json")
     for name, problem in (

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from study_people import make_people
+from helpers.study_people import make_people
 
 from pctlib.data.people import People
 from pctlib.metrics.plausibility import PoseLimits, body_angles, body_bones, plausibility_check

@@ -5,7 +5,7 @@ import torch
 
 from pctlib.models.token_vit import TokenViT, of_width
 from pctlib.models.vit import ViT, ViTSize
-from pctlib.optimization import parameter_groups
+from pctlib.training.optimizer import parameter_groups
 
 SIZE = ViTSize(24, 2, 4)
 INPUT = (64, 48)  # 4 x 3 cells

@@ -1,6 +1,6 @@
 import pytest
 import torch
-from official_pct import SMALL_TOKENIZER, random_state, reference_tokenizer, tokenizer_shapes
+from helpers.official_pct import SMALL_TOKENIZER, random_state, reference_tokenizer, tokenizer_shapes
 
 from pctlib.checkpoints.pct import load_tokenizer
 from pctlib.losses import tokenizer_losses

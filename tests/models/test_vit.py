@@ -5,11 +5,11 @@ from dataclasses import replace
 import pytest
 import torch
 import torch.nn.functional as F
-from official_vitpose import random_vitpose, reference_features
+from helpers.official_vitpose import random_vitpose, reference_features
 
 from pctlib.checkpoints.files import part
 from pctlib.models.vit import SIZES, ExpertMlp, ViT, ViTSize, resize_positions
-from pctlib.optimization import layer_numbers, parameter_groups
+from pctlib.training.optimizer import layer_numbers, parameter_groups
 
 SMALL = ViTSize(24, 3, 4, part_features=9)
 INPUT = (64, 48)  # 4 x 3 cells

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.nn.functional as F
-from official_vitpose import random_vitpose, reference_features, reference_heatmaps
+from helpers.official_vitpose import random_vitpose, reference_features, reference_heatmaps
 
 import pctlib
 from pctlib.checkpoints.files import part

@@ -6,12 +6,12 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from helpers.check import check_site
 from matplotlib.figure import Figure as Plot
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
 from pctlib.reporting import Figure, Site, export_notebook
-from pctlib.reporting.check import check_site
 
 SITE = Site("Study", (("Overview", "index.html"), ("Data", "00_data.html")), note="seed 0")
 

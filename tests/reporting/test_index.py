@@ -4,11 +4,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from helpers.check import check_site
 from matplotlib.figure import Figure as Plot
 from PIL import Image
 
 from pctlib.reporting import Figure, Highlight, IndexPage, RunCard, Section, Site, Table, write_index
-from pctlib.reporting.check import check_site
 
 SITE = Site("Study", (("Overview", "index.html"), ("Data", "00_data.html")))
 TABLE = Table(pd.DataFrame({"method": ["PCT"], "AP": [0.5]}), "**Table 1.** Results.", name="main")

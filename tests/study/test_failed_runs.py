@@ -2,9 +2,9 @@
 
 import pytest
 
-from pctlib.profiles import load_profile
-from pctlib.study.layout import StudyLayout
-from pctlib.study.run import _check_joint, _command, failed_runs
+from pctlib.profiles.profile import load_profile
+from pctlib.workflow.layout import StudyLayout
+from pctlib.workflow.run import _check_joint, _command, failed_runs
 
 
 @pytest.fixture

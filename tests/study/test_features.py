@@ -3,16 +3,16 @@
 import numpy as np
 import pytest
 import torch
-from study_people import make_people
+from helpers.study_people import make_people
 
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
-from pctlib.profiles import load_profile
+from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO
 from pctlib.study.crops import Crops, predict_people
-from pctlib.study.estimators import extract_features
 from pctlib.study.features import mirrored_features, predict_from_features
-from pctlib.study.representations import build_head
+from pctlib.study.pages.comparison.heads import build_head
+from pctlib.study.tasks import extract_features
 
 
 @pytest.mark.parametrize("flip_test", [False, True])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 import torch
-from study_people import make_people
+from helpers.study_people import make_people
 
-from pctlib.profile_sections import AugmentationProfile
-from pctlib.profiles import load_profile
+from pctlib.profiles.profile import load_profile
+from pctlib.profiles.sections import AugmentationProfile
 from pctlib.skeletons import COCO, H36M
 from pctlib.study.poses import augment_poses, load_poses
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from study_people import make_people
+from helpers.study_people import make_people
 
-from pctlib.profile_sections import CropProfile
+from pctlib.profiles.sections import CropProfile
 from pctlib.study.predictions import (
     Predictions,
     choose_people,

@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from hand_made_tokenizer import HandMadeTokenizer
+from helpers.hand_made_tokenizer import HandMadeTokenizer
 from matplotlib.collections import PathCollection
 from PIL import Image
 

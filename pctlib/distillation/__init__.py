@@ -1,0 +1,1 @@
+"""What a student learns from a teacher: DWPose's two stages, ViTPose's knowledge token."""

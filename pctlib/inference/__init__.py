@@ -1,0 +1,1 @@
+"""Trained networks at work: prediction in boxes, and compiled for speed."""

@@ -1,0 +1,1 @@
+"""Sizes and schedules of a study, validated."""

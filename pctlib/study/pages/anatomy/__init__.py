@@ -1,0 +1,1 @@
+"""The page `anatomy` of the study."""

@@ -1,0 +1,1 @@
+"""The page `choices` of the study."""

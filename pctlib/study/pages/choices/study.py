@@ -1,0 +1,296 @@
+"""The other choices of PCT: tokenizers and token classifiers that differ from the profile's in one thing."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pctlib.metrics.pck import mean_error
+from pctlib.models.backbones import Backbone
+from pctlib.models.estimator import PoseEstimator
+from pctlib.models.layers import MixerSize, mixer_stack
+from pctlib.models.tokenizer import GuidedTokenizer, PoseTokenizer
+from pctlib.paths import resolve
+from pctlib.profiles.pages import ChoicesProfile
+from pctlib.profiles.profile import Profile
+from pctlib.profiles.sections import TokenizerProfile
+from pctlib.study.crops import predict_people
+from pctlib.study.features import predict_from_features
+from pctlib.study.people import Splits, first_people
+from pctlib.study.poses import Poses, load_poses
+from pctlib.study.predictions import judge
+from pctlib.study.stages.classifier import FrozenStage, freeze_backbone, train_classifier
+from pctlib.study.stages.heatmap import load_heatmap
+from pctlib.study.stages.tokenizer import (
+    adopt_tokenizer,
+    evaluate_tokenizer,
+    load_tokenizer,
+    pose_tokenizer,
+    reconstruct,
+    train_tokenizer,
+)
+from pctlib.training.plan import mix_seed
+
+BASE = "as in the profile"
+MLP, ONE, AS_MANY_BITS = "MLP encoder", "one token", "three tokens, as many bits"
+_NARROWER = 8  # how many times the vectors of the MLP encoder are narrower than the mixer's
+
+
+def _one_with_more_entries(sizes: TokenizerProfile, num_keypoints: int) -> dict[str, Any]:
+    return {"num_tokens": 1, "codebook_size": 8 * sizes.codebook_size}
+
+
+def _three_for_one(sizes: TokenizerProfile, num_keypoints: int) -> dict[str, Any]:
+    """Three tokens of a codebook so small that they write as many poses as one of the profile's."""
+    return {"num_tokens": 3, "codebook_size": max(2, round(sizes.codebook_size ** (1 / 3)))}
+
+
+def _plain_encoder(sizes: TokenizerProfile, num_keypoints: int) -> dict[str, Any]:
+    """A plain MLP of as many weights as the mixer; to afford them it works on narrower vectors."""
+    mixer = MixerSize(
+        dim=sizes.encoder_dim,
+        num_layers=sizes.encoder_layers,
+        token_hidden=sizes.encoder_token_mlp_dim,
+        channel_hidden=sizes.encoder_channel_mlp_dim,
+    )
+    dim = max(1, sizes.encoder_dim // _NARROWER)
+    # Of hidden width h it has a h^2 + b h + flat weights.
+    flat, a = num_keypoints * dim, sizes.encoder_layers - 1
+    b, rest = 2 * flat + 1 + a, _weights(mixer_stack(num_keypoints, mixer)) - flat
+    width = (math.sqrt(b * b + 4 * a * rest) - b) / (2 * a) if a else rest / b
+    return {"encoder_kind": "mlp", "encoder_dim": dim, "encoder_channel_mlp_dim": max(1, round(width))}
+
+
+TOKENIZERS: dict[str, dict[str, Any] | Callable[[TokenizerProfile, int], dict[str, Any]]] = {
+    BASE: {},
+    "no joint hidden": {"drop_rate": 0.0},
+    "half the joints hidden": {"drop_rate": 0.5},
+    "codebook by gradient": {"codebook_learning": "gradient"},
+    "no revival": {"revive_after": 0},
+    "random start": {"data_initialisation": False},
+    "random start, no revival": {"data_initialisation": False, "revive_after": 0},
+    ONE: {"num_tokens": 1},
+    "one token, eightfold V": _one_with_more_entries,
+    AS_MANY_BITS: _three_for_one,
+    MLP: _plain_encoder,
+    "image guidance": {"guide_ratio": 0.5},
+    "no image guidance": {"guide_ratio": 0.0},
+}
+"""What each tokenizer changes in the section "tokenizer" of the profile; see `changes_of`."""
+
+
+def changes_of(variant: str, sizes: TokenizerProfile, *, num_keypoints: int) -> dict[str, Any]:
+    """Return the settings that a tokenizer changes, with their new values.
+
+    Args:
+        variant: a key of `TOKENIZERS`.
+        sizes: the settings of the profile.
+        num_keypoints: K.
+
+    Raises:
+        ValueError: if there is no such variant.
+    """
+    if variant not in TOKENIZERS:
+        raise ValueError(f"variant: expected one of {list(TOKENIZERS)}, got {variant!r}")
+    changes = TOKENIZERS[variant]
+    return changes(sizes, num_keypoints) if callable(changes) else changes
+
+
+BOTH = "both losses"
+CLASSIFIERS: dict[str, dict[str, float]] = {
+    BOTH: {},
+    "token loss only": {"keypoint_loss_weight": 0.0},
+    "keypoint loss only": {"token_loss_weight": 0.0},
+}
+"""What each classifier changes in the section "classifier" of the profile."""
+
+LOOKUPS = ("soft", "hard")
+_HIDING = 70  # seed
+
+
+def hidden_joints(poses: Poses, share: float) -> Tensor:
+    """Return bool [N, K], which joints the encoder is not shown: the same for every tokenizer and seed."""
+    generator = torch.Generator().manual_seed(mix_seed(0, _HIDING))
+    return torch.rand(poses.visible.shape, generator=generator) < share
+
+
+@dataclass
+class TokenizerChoices:
+    """Trains and measures the tokenizers of a family; each set of poses is read once.
+
+    Attributes:
+        profile: of the study, with the section "choices".
+        splits: training and validation people, with images where a tokenizer is guided.
+        study_dir: holds `heatmap-seed<seed>`, whose backbone guides.
+        progress: show progress bars.
+    """
+
+    profile: Profile
+    splits: Splits
+    study_dir: str | Path
+    progress: bool = True
+    _poses: dict[bool, tuple[Poses, Poses]] = field(default_factory=dict)
+
+    @property
+    def section(self) -> ChoicesProfile:
+        """The part of the profile."""
+        return self.profile.choices
+
+    def profile_of(self, variant: str) -> Profile:
+        """Return the profile of one tokenizer: the base's on the short schedule, but for one thing.
+
+        Raises:
+            ValueError: if there is no such variant.
+        """
+        num_keypoints = self.splits.train.skeleton.num_keypoints
+        changes = changes_of(variant, self.profile.tokenizer, num_keypoints=num_keypoints)
+        epochs = self.section.tokenizer_epochs
+        training = self.profile.tokenizer.training.model_copy(
+            update={"epochs": epochs, "evaluate_every": epochs}
+        )
+        tokenizer = self.profile.tokenizer.model_copy(update={"training": training} | changes)
+        classifier = self.profile.classifier
+        if tokenizer.guide_ratio:  # such a tokenizer sees every image, so no features are kept
+            classifier = classifier.model_copy(update={"cached_views": 0})
+        return self.profile.model_copy(update={"tokenizer": tokenizer, "classifier": classifier})
+
+    def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, float]:
+        """Train one of `TOKENIZERS`; return its reconstruction metrics, sizes and costs.
+
+        Raises:
+            ValueError: for another variant, or as `train_tokenizer`.
+            FileNotFoundError: if it is guided and the heatmap model of the seed is missing.
+        """
+        profile = self.profile_of(variant)
+        guided = profile.tokenizer.guide_ratio > 0
+        train_poses, val_poses = self._read(profile, guided)
+        result = train_tokenizer(
+            profile,
+            train_poses,
+            val_poses=val_poses,
+            seed=seed,
+            out_dir=folder,
+            guide=_guide(self.study_dir, seed) if guided else None,
+            progress=self.progress,
+        )
+        return self.measure(result.model, val_poses) | {"training seconds": result.seconds}
+
+    def _read(self, profile: Profile, guided: bool) -> tuple[Poses, Poses]:
+        """Return training and validation poses, with their images if guided."""
+        if guided not in self._poses:
+            some = first_people(self.splits, self.section.train_people)
+            parts = ((some.train, True), (some.val, False))
+            self._poses[guided] = tuple(
+                load_poses(people, profile, training=training) for people, training in parts
+            )
+        return self._poses[guided]
+
+    def measure(self, model: PoseTokenizer | GuidedTokenizer, poses: Poses) -> dict[str, float]:
+        """Return what a tokenizer loses of poses, also where joints are hidden from it, and its sizes."""
+        model = model.eval()
+        hidden = hidden_joints(poses, self.section.evaluation_hidden)
+        image = poses.to_image(reconstruct(model, poses, hidden=hidden)[0])
+        truth, labelled = poses.people.keypoints_image, poses.people.labelled
+        tokenizer = pose_tokenizer(model)
+        entries = len(tokenizer.codebook.codebook)
+        return evaluate_tokenizer(model, poses) | {
+            "error px, some hidden": mean_error(image, truth, labelled),
+            "error px of the hidden": mean_error(image, truth, labelled & hidden.numpy()),
+            "bits": tokenizer.num_tokens * math.log2(entries),
+            "weights": _weights(tokenizer) - _weights(tokenizer.codebook),
+            "encoder weights": _weights(tokenizer.encoder),
+        }
+
+
+def _guide(study_dir: str | Path, seed: int) -> Backbone:
+    return load_heatmap(resolve(study_dir) / f"heatmap-seed{seed}").backbone
+
+
+def _weights(module: torch.nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+@dataclass
+class ClassifierChoices:
+    """Trains token classifiers on the frozen heatmap backbone and reads each out in both ways.
+
+    The features of a seed's backbone are computed once for all its classifiers.
+
+    Attributes:
+        profile: of the study, with the section "choices".
+        splits: training and validation people with images.
+        study_dir: holds `tokenizer-seed<seed>` and `heatmap-seed<seed>`.
+        progress: show progress bars.
+    """
+
+    profile: Profile
+    splits: Splits
+    study_dir: str | Path
+    progress: bool = True
+    _stage: tuple[int, FrozenStage] | None = None
+
+    @property
+    def section(self) -> ChoicesProfile:
+        """The part of the profile."""
+        return self.profile.choices
+
+    def profile_of(self, variant: str, seed: int) -> Profile:
+        """Return the profile of one classifier, with the sizes of the tokenizer of the seed.
+
+        Raises:
+            ValueError: if there is no such variant.
+            FileNotFoundError: if there is no tokenizer of the seed.
+        """
+        if variant not in CLASSIFIERS:
+            raise ValueError(f"variant: expected one of {list(CLASSIFIERS)}, got {variant!r}")
+        profile = adopt_tokenizer(self.profile, resolve(self.study_dir) / f"tokenizer-seed{seed}")
+        sizes, epochs = profile.classifier, self.section.classifier_epochs
+        training = sizes.training.model_copy(update={"epochs": epochs, "evaluate_every": epochs})
+        views = 0 if profile.tokenizer.guide_ratio else self.section.views
+        changes = {"training": training, "cached_views": views} | CLASSIFIERS[variant]
+        return profile.model_copy(update={"classifier": sizes.model_copy(update=changes)})
+
+    def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, float]:
+        """Train one of `CLASSIFIERS`; return "<look-up> <metric>" of both look-ups, without flip test.
+
+        Raises:
+            ValueError: for another variant, or as `train_classifier`.
+            FileNotFoundError: if the tokenizer or heatmap model of the seed is missing.
+        """
+        profile = self.profile_of(variant, seed)
+        stage = self._frozen(profile, seed)
+        tokenizer = load_tokenizer(resolve(self.study_dir) / f"tokenizer-seed{seed}")
+        result = train_classifier(
+            profile, stage, tokenizer, seed=seed, out_dir=folder, progress=self.progress
+        )
+        metrics = {"training seconds": result.seconds}
+        for lookup in LOOKUPS:
+            metrics |= {
+                f"{lookup} {key}": value for key, value in _judge(result.model, stage, lookup).items()
+            }
+        return metrics
+
+    def _frozen(self, profile: Profile, seed: int) -> FrozenStage:
+        """Return the frozen backbone of a seed with its features; that of the last seed is kept."""
+        if self._stage is None or self._stage[0] != seed:
+            some = first_people(self.splits, self.section.train_people)
+            backbone = _guide(self.study_dir, seed)
+            stage = freeze_backbone(profile, some, backbone, seed=seed, progress=self.progress)
+            self._stage = seed, stage
+        return self._stage[1]
+
+
+def _judge(model: PoseEstimator, stage: FrozenStage, lookup: str) -> dict[str, float]:
+    """Return the metrics of the validation people with one way to look the entries up."""
+    head = model.representation
+    trained, head.lookup = head.lookup, lookup
+    if stage.val_features is not None:
+        predictions = predict_from_features(head, stage.val_features)
+    else:
+        predictions = predict_people(model, stage.val_crops)
+    head.lookup = trained
+    return judge(stage.val_crops.people, predictions)

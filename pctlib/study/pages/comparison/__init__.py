@@ -1,0 +1,1 @@
+"""The page `comparison` of the study."""

@@ -1,0 +1,323 @@
+"""Training the networks of the comparison, and reading them back."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+
+from pctlib.complexity import count_flops, count_parameters
+from pctlib.data.people import People
+from pctlib.io import write_json
+from pctlib.models.backbones import Backbone
+from pctlib.models.estimator import PoseEstimator
+from pctlib.profiles.profile import Profile
+from pctlib.profiles.sections import AugmentationProfile, ClassifierProfile
+from pctlib.skeletons import SKELETONS
+from pctlib.study.crops import Crops, predict_people
+from pctlib.study.features import mirrored_features, predict_from_features
+from pctlib.study.pages.comparison.heads import PCT
+from pctlib.study.pages.comparison.networks import (
+    FROZEN,
+    RIVAL,
+    VIT,
+    WHOLE,
+    Parts,
+    Variant,
+    build_variant,
+    comparison_section,
+    frozen_network,
+    sized_profile,
+    variants,
+)
+from pctlib.study.people import Splits, first_people
+from pctlib.study.poses import load_poses
+from pctlib.study.runs import Fitted, fit_estimator, load_fitted, save_fitted
+from pctlib.study.speed import speeds
+from pctlib.study.stages.classifier import FrozenStage, FrozenTask, freeze_backbone, train_head
+from pctlib.study.stages.heatmap import load_heatmap
+from pctlib.study.stages.tokenizer import adopt_tokenizer, load_tokenizer, train_tokenizer
+from pctlib.study.tasks import Features
+from pctlib.study.trained import Trained
+from pctlib.training.fingerprint import weights_of
+from pctlib.training.plan import mix_seed
+from pctlib.training.settings import TrainingSettings
+from pctlib.workflow.layout import read_description
+
+_DESCRIPTION = "model.json"
+_WEIGHTS = 50  # of the draw of weights
+
+
+class Shared(NamedTuple):
+    """What the frozen variants of one seed share.
+
+    Attributes:
+        seed: of all.
+        stage: the frozen backbone with its features.
+        mirrored: features of the mirrored validation people; None where no features are kept.
+    """
+
+    seed: int
+    stage: FrozenStage
+    mirrored: Features | None
+
+
+class Run(NamedTuple):
+    """One variant with one seed: its profile, the frozen parts of a variant of tokens, and its folder."""
+
+    name: str
+    variant: Variant
+    profile: Profile
+    parts: Parts | None
+    seed: int
+    folder: Path
+
+
+class Recipe(NamedTuple):
+    """Who a network that is trained whole learns from, and how."""
+
+    people: People
+    settings: TrainingSettings
+    augmentation: AugmentationProfile
+
+
+class WholeTask(FrozenTask):
+    """Learn backbone and representation together; measured once, after training, by `fit_estimator`."""
+
+    def evaluate(self, model: PoseEstimator) -> dict[str, float]:
+        """Return no metrics."""
+        return {}
+
+
+class Comparison:
+    """Train and measure one network after another: the function that `train_variants` calls.
+
+    Crops and features are made once and shared. Tokens are those of the study's tokenizer, or, where the
+    comparison learns from fewer people than the study, of one that has learned from these alone.
+
+    Args:
+        profile: with a comparison.
+        splits: training and validation people.
+        study_dir: folder of the study: has `tokenizer-seed<seed>` and `heatmap-seed<seed>`.
+        progress: show progress bars.
+
+    Raises:
+        ValueError: if the profile has no comparison or names an unknown rival.
+    """
+
+    def __init__(
+        self, profile: Profile, splits: Splits, *, study_dir: str | Path, progress: bool = True
+    ) -> None:
+        self.profile, self.study_dir, self.progress = profile, Path(study_dir), progress
+        self.section = comparison_section(profile)
+        self.variants = variants(profile)
+        self.splits = first_people(splits, self.section.train_people)
+        self._fewer = self.splits is not splits
+        self._crops: dict[tuple[int, bool, tuple[int, int]], Crops] = {}
+        self._tokenizers: set[Path] = set()  # that are trained
+        self._shared: Shared | None = None
+
+    def __call__(self, name: str, seed: int, folder: Path) -> dict[str, Any]:
+        """Train, save and measure a variant.
+
+        Args:
+            name: a key of `variants(profile)`.
+            seed: of weights, order and draws.
+            folder: gets `model.safetensors`, `model.json` and `predictions.npz`.
+
+        Returns:
+            Metrics of the validation people, cost, and what the variant is.
+
+        Raises:
+            FileNotFoundError: if the tokenizer or the heatmap backbone of the seed is missing.
+            ValueError: as `build_variant` and `pctlib.training.loop.train`.
+        """
+        variant = self.variants[name]
+        tokenizer = self._tokenizer(seed, folder.parent) if variant.representation == PCT else None
+        profile = self._profile(variant, seed, tokenizer)
+        train = {FROZEN: self._train_frozen, WHOLE: self._train_whole, RIVAL: self._train_rival}
+        fitted = train[variant.kind](Run(name, variant, profile, self._parts(seed, tokenizer), seed, folder))
+        skeleton = self.splits.train.skeleton.name
+        description = {"variant": name, "skeleton": skeleton, "profile": profile.model_dump(mode="json")}
+        write_json(folder / _DESCRIPTION, description)
+        size = sized_profile(variant, profile).crop.input_size
+        return {
+            **variant._asdict(),
+            **fitted.metrics,
+            "parameters (M)": count_parameters(fitted.model) / 1e6,
+            "GFLOPs": count_flops(fitted.model, size).gflops,
+        }
+
+    @property
+    def people(self) -> People:
+        """The validation people that were measured: those whose image could be read."""
+        return self.splits.val if self._shared is None else self._shared.stage.val_crops.people
+
+    def _folder(self, step: str, seed: int) -> Path:
+        return self.study_dir / f"{step}-seed{seed}"
+
+    def _tokenizer(self, seed: int, runs: Path) -> Path:
+        """Return the folder of a tokenizer that has learned from the people of this comparison."""
+        if not self._fewer:
+            return self._folder("tokenizer", seed)
+        folder = runs / "tokenizer"
+        if folder not in self._tokenizers:
+            groups = ((self.splits.train, True), (self.splits.val, False))
+            poses = [load_poses(people, self.profile, training=training) for people, training in groups]
+            guide = self._backbone(seed) if self.profile.tokenizer.guide_ratio else None
+            options = {"guide": guide, "progress": self.progress}
+            train_tokenizer(self.profile, poses[0], val_poses=poses[1], seed=seed, out_dir=folder, **options)
+            self._tokenizers.add(folder)
+        return folder
+
+    def _profile(self, variant: Variant, seed: int, tokenizer: Path | None) -> Profile:
+        """Return the profile with the sections that the trained parts of a variant were built from."""
+        profile = self.profile
+        if tokenizer is not None:
+            profile = adopt_tokenizer(profile, tokenizer)
+        if variant.kind == FROZEN or (tokenizer is not None and profile.tokenizer.guide_ratio):
+            trained = read_description(self._folder("heatmap", seed))["profile"]
+            heatmap = Profile.model_validate(trained).heatmap
+            profile = profile.model_copy(update={"heatmap": heatmap})
+        return profile
+
+    def _parts(self, seed: int, folder: Path | None) -> Parts | None:
+        """Return the trained tokenizer, with its guide; None where there is none."""
+        if folder is None:
+            return None
+        tokenizer = load_tokenizer(folder)
+        return Parts(tokenizer, self._backbone(seed) if tokenizer.guided else None)
+
+    def _backbone(self, seed: int) -> Backbone:
+        return load_heatmap(self._folder("heatmap", seed)).backbone
+
+    def _train_frozen(self, run: Run) -> Fitted:
+        shared = self._share(run.seed)
+        stage, people = shared.stage, shared.stage.val_crops.people
+        torch.manual_seed(mix_seed(run.seed, _WEIGHTS))
+        options = {"backbone": stage.backbone, "parts": run.parts}
+        network = frozen_network(run.variant, run.profile, people.skeleton, **options)
+        result = train_head(
+            run.profile.model_copy(update={"classifier": self._frozen_classifier()}),
+            stage,
+            network.representation,
+            seed=run.seed,
+            out_dir=run.folder,
+            identity=_identity(run, stage.backbone),
+            progress=self.progress,
+        )
+        head = result.model.representation
+        if stage.val_features is None:
+            found = predict_people(result.model, stage.val_crops, flip_test=self.section.flip_test)
+        else:
+            found = predict_from_features(head, stage.val_features, mirrored=shared.mirrored)
+        return save_fitted(result.model, result.history, found, people=people, out_dir=run.folder)
+
+    def _share(self, seed: int) -> Shared:
+        """Return what the frozen variants of a seed share; that of the last seed is kept."""
+        if self._shared is None or self._shared.seed != seed:
+            profile = self.profile.model_copy(update={"classifier": self._frozen_classifier()})
+            options = {"progress": self.progress}
+            stage = freeze_backbone(profile, self.splits, self._backbone(seed), seed=seed, **options)
+            mirrored = None
+            if stage.val_features is not None and self.section.flip_test:
+                options["device"] = profile.torch_device
+                mirrored = mirrored_features(stage.backbone, stage.val_crops, **options)
+            self._shared = Shared(seed, stage, mirrored)
+        return self._shared
+
+    def _frozen_classifier(self) -> ClassifierProfile:
+        """Return the classifier's section with the epochs and views of the frozen variants."""
+        classifier, frozen = self.profile.classifier, self.section.frozen
+        training = classifier.training.model_copy(update={"epochs": frozen.epochs})
+        return classifier.model_copy(update={"cached_views": frozen.views, "training": training})
+
+    def _train_whole(self, run: Run) -> Fitted:
+        whole, own = self.section.whole, {}
+        recipe = Recipe(self.splits.train, whole.training, run.profile.heatmap.augmentation)
+        if run.variant.backbone == VIT:
+            recipe = recipe._replace(settings=whole.vitpose.training, augmentation=whole.vitpose.augmentation)
+            own = whole.vitpose.model_dump(mode="json", exclude={"training"})
+        return self._fit(run, recipe, own=own)
+
+    def _train_rival(self, run: Run) -> Fitted:
+        rivals = self.section.rivals
+        people = first_people(self.splits, rivals.train_people).train
+        return self._fit(run, Recipe(people, rivals.training, run.profile.heatmap.augmentation), own={})
+
+    def _fit(self, run: Run, recipe: Recipe, *, own: dict[str, Any]) -> Fitted:
+        """Train a network that shares nothing but people and crops with others."""
+        sized = sized_profile(run.variant, run.profile)
+        people = ((recipe.people, True), (self.splits.val, False))
+        crops = [self._cut(group, sized, training=training) for group, training in people]
+        torch.manual_seed(mix_seed(run.seed, _WEIGHTS))
+        model = build_variant(run.variant, run.profile, self.splits.train.skeleton, parts=run.parts)
+        learned = {"augmentation": recipe.augmentation, "identity": _identity(run, None) | own}
+        return fit_estimator(
+            model,
+            *crops,
+            settings=recipe.settings,
+            augmentation=recipe.augmentation,
+            seed=run.seed,
+            out_dir=run.folder,
+            flip_test=self.section.flip_test,
+            device=run.profile.device,
+            task=WholeTask(model, crops[0], val_crops=crops[1], **learned),
+            progress=self.progress,
+        )
+
+    def _cut(self, people: People, profile: Profile, *, training: bool) -> Crops:
+        """Return the crops of people, kept for the next variant of the same size."""
+        key = (len(people), training, profile.crop.input_size)
+        if key not in self._crops:
+            self._crops[key] = Crops(people, profile, training=training)
+        return self._crops[key]
+
+
+def _identity(run: Run, backbone: nn.Module | None) -> dict[str, Any]:
+    """Return what tells a run from others besides people, shapes and schedule: values and trained parts."""
+    kept = {"crop", "heatmap", "classifier"}
+    values = run.profile.model_dump(mode="json", include=kept, exclude={name: {"training"} for name in kept})
+    parts = run.parts
+    trained = [part for part in (backbone, parts and parts.tokenizer, parts and parts.guide) if part]
+    return {
+        "variant": run.name,
+        **values,
+        "trained": [weights_of(p) for p in trained],
+    }
+
+
+def load_compared(folder: str | Path) -> Trained:
+    """Read a network that the comparison trained, with the size of its crops.
+
+    Args:
+        folder: of the run, such as reports/demo/comparison/seed0/frozen-pct.
+
+    Raises:
+        FileNotFoundError: if the folder holds no trained network.
+        ValueError: if the weights do not fit.
+    """
+    folder = Path(folder)
+    description = read_description(folder)
+    profile = Profile.model_validate(description["profile"])
+    skeleton = SKELETONS[description["skeleton"]]
+    variant = variants(profile)[description["variant"]]
+    parts = Parts.untrained(profile, skeleton) if variant.representation == PCT else None
+    model = load_fitted(build_variant(variant, profile, skeleton, parts=parts), folder)
+    crop = sized_profile(variant, profile).crop
+    return Trained(model, crop.input_size, crop.evaluation_padding)
+
+
+def compared_speeds(folders: Mapping[str, str | Path], **options: Any) -> dict[str, dict[int, float]]:
+    """Return images/s of trained networks by name and batch size, each for crops of its own size.
+
+    Args:
+        folders: name -> folder of the run.
+        options: of `cost.speeds`.
+
+    Raises:
+        FileNotFoundError: if a folder holds no trained network.
+        ValueError: if weights do not fit.
+    """
+    return speeds({name: load_compared(folder)[:2] for name, folder in folders.items()}, **options)

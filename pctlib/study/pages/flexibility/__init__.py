@@ -1,0 +1,1 @@
+"""The page `flexibility` of the study."""

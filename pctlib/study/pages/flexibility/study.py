@@ -1,0 +1,188 @@
+"""What a ViTPose bears: other resolutions, attention in windows, a simpler decoder, frozen parts."""
+
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from pctlib.complexity import count_flops
+from pctlib.models.estimator import PoseEstimator
+from pctlib.models.vit import ViT
+from pctlib.models.vit_windows import Windows, WindowViT
+from pctlib.models.vitpose import Decoder
+from pctlib.profiles.pages import FlexibilityProfile, MaskedProfile
+from pctlib.profiles.profile import Profile
+from pctlib.study.crops import Crops, crops_of
+from pctlib.study.pages.masked.study import PRETRAINING, MaskedStudy
+from pctlib.study.pages.vitpose import build_vitpose, start_from, vit_size
+from pctlib.study.people import Splits, first_people
+from pctlib.study.runs import fit_estimator
+from pctlib.training.fingerprint import weights_of
+from pctlib.training.plan import mix_seed
+
+BASE = "base"
+RESOLUTION, ATTENTION, DECODER, FROZEN = "resolution", "attention", "decoder", "frozen parts"
+_BACKBONE, _HEAD = 56, 57  # seeds of weights
+Part = Literal["attention", "FFN"]
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One ViTPose of the ablations; it differs from the base in one thing.
+
+    Attributes:
+        group: which thing: `RESOLUTION`, `ATTENTION`, `DECODER` or `FROZEN`; empty for the base.
+        input_size: (height, width) pixels.
+        windows: of the attention; None for full attention.
+        decoder: "classic" or "simple".
+        frozen: which part of every block keeps its pretrained weights; None for none.
+    """
+
+    group: str
+    input_size: Size
+    decoder: Decoder
+    windows: Windows | None = None
+    frozen: Part | None = None
+
+
+def choices_of(masked: MaskedProfile, section: FlexibilityProfile) -> dict[str, Choice]:
+    """Return the variants by name, the base first: the ViTPose of the section "masked".
+
+    Args:
+        masked: size, decoder and input of the base.
+        section: the other input sizes, and the windows.
+    """
+    base: dict[str, Any] = {"input_size": masked.input_size, "decoder": masked.vitpose.decoder}
+    choices = {BASE: Choice("", **base)}
+    for size in section.input_sizes:
+        choices[f"{size[0]} x {size[1]} px"] = Choice(RESOLUTION, **{**base, "input_size": size})
+    for helped in section.windowed:
+        windows = Windows(section.window, shift="shift" in helped, pool="pool" in helped)
+        name = "windows" if helped == "alone" else f"windows + {helped}"
+        choices[name] = Choice(ATTENTION, **base, windows=windows)
+    other: Decoder = "simple" if masked.vitpose.decoder == "classic" else "classic"
+    choices[f"{other} decoder"] = Choice(DECODER, **{**base, "decoder": other})
+    for part in ("attention", "FFN"):
+        choices[f"{part} frozen"] = Choice(FROZEN, **base, frozen=part)
+    return choices
+
+
+def freeze(backbone: ViT, part: Part) -> None:
+    """Freeze one part of every block, in place.
+
+    Source: the release of ViTPose: with the attention its norm is frozen, with the FFN its norm, the patch
+    embedding and the positions.
+
+    Args:
+        backbone: nothing else of it changes.
+        part: "attention" or "FFN" (the MLP).
+    """
+    frozen: list[torch.nn.Module | torch.nn.Parameter] = []
+    for block in backbone.blocks:
+        frozen += [block.attn, block.norm1] if part == "attention" else [block.mlp, block.norm2]
+    if part == "FFN":
+        frozen += [backbone.patch_embed, backbone.pos_embed]
+    for entry in frozen:
+        entry.requires_grad_(False)
+
+
+@dataclass
+class FlexibilityStudy:
+    """Trains the variants of one study, all from the same pretraining; crops of one size are decoded once.
+
+    Attributes:
+        profile: of the study, with the sections "flexibility" and "masked".
+        splits: training and validation people.
+        pretrained_dir: folder of the family "masked", whose pretraining of the same seed is read, or trained
+            if it is not there.
+        progress: show progress bars.
+    """
+
+    profile: Profile
+    splits: Splits
+    pretrained_dir: str | Path
+    progress: bool = True
+    _crops: dict[Size, tuple[Crops, Crops]] = field(default_factory=dict, repr=False)
+    _pretrained: dict[int, ViT] = field(default_factory=dict, repr=False)
+
+    @property
+    def section(self) -> FlexibilityProfile:
+        """The part of the profile."""
+        return self.profile.flexibility
+
+    @cached_property
+    def masked(self) -> MaskedStudy:
+        """The pretraining."""
+        return MaskedStudy(self.profile, self.splits, self.progress)
+
+    @cached_property
+    def choices(self) -> dict[str, Choice]:
+        """The variants by name."""
+        return choices_of(self.profile.masked, self.section)
+
+    def crops(self, input_size: Size) -> tuple[Crops, Crops]:
+        """Return the people to learn from and those to measure on at an input size."""
+        shared = self.section.train_people == self.profile.masked.train_people
+        if shared and input_size == self.profile.masked.input_size:
+            return self.masked.train_crops, self.masked.val_crops
+        if input_size not in self._crops:
+            train = first_people(self.splits, self.section.train_people).train
+            self._crops[input_size] = (
+                crops_of(train, self.profile, input_size, training=True),
+                crops_of(self.splits.val, self.profile, input_size, training=False),
+            )
+        return self._crops[input_size]
+
+    def pretrained(self, seed: int) -> ViT:
+        """Return the pretrained transformer of a seed, on the CPU."""
+        if seed not in self._pretrained:
+            folder = Path(self.pretrained_dir) / f"seed{seed}" / PRETRAINING
+            self._pretrained[seed] = self.masked.pretrain(seed, folder).encoder.cpu()
+        return self._pretrained[seed]
+
+    def build(self, variant: str, *, seed: int, pretrained: ViT | None = None) -> PoseEstimator:
+        """Return the untrained ViTPose of a variant.
+
+        Args:
+            variant: one of `choices`.
+            seed: of the weights that pretraining does not give.
+            pretrained: gives the weights of the transformer.
+        """
+        choice, sizes = self.choices[variant], self.profile.masked.vitpose
+        torch.manual_seed(mix_seed(seed, _BACKBONE))
+        if choice.windows is None:
+            backbone = ViT(vit_size(sizes), choice.input_size)
+        else:
+            backbone = WindowViT(vit_size(sizes), choice.input_size, windows=choice.windows)
+        if pretrained is not None:
+            start_from(backbone, pretrained)
+        if choice.frozen is not None:
+            freeze(backbone, choice.frozen)
+        torch.manual_seed(mix_seed(seed, _HEAD))
+        skeleton, options = self.splits.train.skeleton, {"input_size": choice.input_size}
+        return build_vitpose(sizes, skeleton, decoder=choice.decoder, backbone=backbone, **options)
+
+    def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, Any]:
+        """Train one of `choices` from the pretraining of its seed, and return its metrics and cost."""
+        choice = self.choices[variant]
+        model = self.build(variant, seed=seed, pretrained=self.pretrained(seed))
+        costs = {
+            "multiply-adds (M)": count_flops(model, choice.input_size).total / 1e6,
+            "trained (M)": sum(p.numel() for p in model.parameters() if p.requires_grad) / 1e6,
+        }
+        sizes = self.profile.masked.vitpose
+        fitted = fit_estimator(
+            model,
+            *self.crops(choice.input_size),
+            settings=self.section.training,
+            augmentation=sizes.augmentation,
+            seed=seed,
+            out_dir=folder,
+            identity={"variant": repr(choice), "start": weights_of(model)},
+            device=self.profile.device,
+            progress=self.progress,
+        )
+        return fitted.metrics | costs

@@ -1,0 +1,134 @@
+"""Ablation of the codebook: sizes V by numbers of tokens M, and what a row of the grid gives from images."""
+
+import math
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+
+import pandas as pd
+
+from pctlib.io import read_json
+from pctlib.profiles.profile import Profile
+from pctlib.reporting.run_card import load_run_card
+from pctlib.study.crops import predict_people
+from pctlib.study.features import mirrored_features, predict_from_features
+from pctlib.study.people import Splits
+from pctlib.study.predictions import judge
+from pctlib.study.stages.classifier import FrozenStage, freeze_backbone, train_classifier
+from pctlib.study.stages.heatmap import load_heatmap
+from pctlib.study.stages.tokenizer import adopt_tokenizer, load_tokenizer
+from pctlib.study.tasks import Features
+from pctlib.study.variants import FAILED
+from pctlib.workflow.layout import point_folder
+
+ERROR, AP, USAGE, PERPLEXITY = "error px", "AP", "codebook usage", "codebook perplexity"
+SECONDS, BITS = "training seconds", "bits"
+STARTED, WALL = "started", "wall seconds"
+WORK = "seconds of training and measuring"
+
+
+def read_points(profile: Profile, runs_dir: str | Path, seeds: Sequence[int]) -> pd.DataFrame:
+    """Return what the tokenizers of the grid left behind, one row a point and seed.
+
+    Returns:
+        V, M, seed, bits (M log2 V), the metrics of the point, when its last run started (seconds since 1970),
+        the wall seconds of this run, the seconds of training and measuring over all runs, and `failed` (why;
+        missing where it did not).
+
+    Raises:
+        FileNotFoundError: if a point was not run.
+    """
+    grid, rows = profile.grid, []
+    for seed in seeds:
+        for entries in grid.codebook_sizes:
+            for tokens in grid.num_tokens:
+                row = {"V": entries, "M": tokens, "seed": seed, BITS: tokens * math.log2(entries)}
+                rows.append(row | _read_point(Path(runs_dir) / point_folder(entries, tokens, seed)))
+    return pd.DataFrame(rows)
+
+
+def _read_point(folder: Path) -> dict[str, float | str]:
+    """Return metrics and times of a point, or why it failed; files of an earlier success do not count."""
+    if not (folder / "metrics.json").is_file():
+        raise FileNotFoundError(f"{folder}: this point was not trained; make study does, or notebook 01")
+    metrics = read_json(folder / "metrics.json")
+    if FAILED in metrics:
+        return {FAILED: metrics[FAILED]}
+    card = load_run_card(folder / "run_card.json")
+    times = {
+        STARTED: datetime.fromisoformat(card.started).timestamp(),
+        WALL: sum(card.wall_times.values()),
+        WORK: sum(card.wall_times.values()) - card.wall_times["training"] + metrics[SECONDS],
+    }
+    return {key: value for key, value in metrics.items() if isinstance(value, int | float)} | times
+
+
+class RowClassifiers:
+    """Train the token classifier for every V of one row of the grid, on one frozen backbone a seed.
+
+    Args:
+        profile: of the study; its section "grid" says which M and how many epochs.
+        splits: training and validation people with images.
+        study_dir: holds the heatmap backbone of each seed.
+        runs_dir: holds the tokenizers of the grid.
+        progress: show progress bars.
+    """
+
+    def __init__(
+        self,
+        profile: Profile,
+        splits: Splits,
+        *,
+        study_dir: str | Path,
+        runs_dir: str | Path,
+        progress: bool = True,
+    ) -> None:
+        sizes, epochs = profile.classifier, profile.grid.classifier_epochs
+        training = sizes.training.model_copy(update={"epochs": epochs})
+        views = min(sizes.cached_views, profile.grid.classifier_views)
+        changed = sizes.model_copy(update={"training": training, "cached_views": views})
+        self.profile = profile.model_copy(update={"classifier": changed})
+        self.splits, self.progress = splits, progress
+        self.study_dir, self.runs_dir = Path(study_dir), Path(runs_dir)
+        self._stage: tuple[int, FrozenStage, Features | None] | None = None
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of the runs: one for every V."""
+        return [f"V{entries}" for entries in self.profile.grid.codebook_sizes]
+
+    def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, float]:
+        """Train and measure the classifier of one tokenizer.
+
+        Raises:
+            ValueError: if the training of its tokenizer failed.
+            FileNotFoundError: if the tokenizer or the backbone is missing.
+        """
+        entries, tokens = int(variant[1:]), self.profile.grid.classified_tokens
+        source = self.runs_dir / point_folder(entries, tokens, seed)
+        if FAILED in (point := _read_point(source)):
+            raise ValueError(f"there is no tokenizer to classify the tokens of: {point[FAILED]}")
+        settings = adopt_tokenizer(self.profile, source)
+        stage, mirrored = self._frozen(seed)
+        tokenizer = load_tokenizer(source)
+        result = train_classifier(
+            settings, stage, tokenizer, seed=seed, out_dir=folder, progress=self.progress
+        )
+        if stage.val_features is None:
+            found = predict_people(result.model, stage.val_crops, flip_test=settings.classifier.flip_test)
+        else:
+            head = result.model.representation
+            found = predict_from_features(head, stage.val_features, mirrored=mirrored)
+        return judge(stage.val_crops.people, found) | {"V": entries, "M": tokens}
+
+    def _frozen(self, seed: int) -> tuple[FrozenStage, Features | None]:
+        """Return the frozen backbone of a seed with its features, computed once for all V."""
+        if self._stage is None or self._stage[0] != seed:
+            backbone = load_heatmap(self.study_dir / f"heatmap-seed{seed}").backbone
+            stage = freeze_backbone(self.profile, self.splits, backbone, seed=seed, progress=self.progress)
+            mirrored = None
+            if stage.val_features is not None and self.profile.classifier.flip_test:
+                options = {"device": self.profile.torch_device, "progress": self.progress}
+                mirrored = mirrored_features(backbone, stage.val_crops, **options)
+            self._stage = seed, stage, mirrored
+        return self._stage[1:]

@@ -1,0 +1,1 @@
+"""The page `joint` of the study."""

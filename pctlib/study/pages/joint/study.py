@@ -1,0 +1,300 @@
+"""ViTPose on several data sets at once: one backbone, a decoder each, and an expert each (ViTPose+)."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor, nn
+
+from pctlib.data.augmentation import Inputs
+from pctlib.data.people import convert
+from pctlib.io import write_tensors
+from pctlib.metrics.pck import pck_metrics
+from pctlib.models.vit import ViT
+from pctlib.models.vitpose import MultiDatasetEstimator
+from pctlib.paths import resolve
+from pctlib.profiles.pages import JointProfile
+from pctlib.profiles.profile import Profile
+from pctlib.profiles.sections import AugmentationProfile
+from pctlib.skeletons import COCO, CROWDPOSE, MPII
+from pctlib.study.crops import Crops, crops_of, predict_people
+from pctlib.study.pages.joint.draw import BalancedDraw
+from pctlib.study.pages.vitpose import build_representation, vit_size
+from pctlib.study.people import Splits, first_people, load_splits
+from pctlib.study.predictions import judge
+from pctlib.study.runs import WEIGHTS
+from pctlib.training.fingerprint import fingerprint
+from pctlib.training.loop import train
+from pctlib.training.plan import Step, mix_seed
+
+ALONE, JOINT, EXPERTS = "each alone", "joint", "joint, experts"
+VARIANTS = (ALONE, JOINT, EXPERTS)
+READINGS = (COCO, MPII, CROWDPOSE)
+MEASURES = ("PCK@0.2 all", "NME all")  # what all data sets have; not all have the sigmas of OKS
+_BACKBONE, _HEAD, _THIRDS = 60, 61, 62  # seeds
+
+
+def read_sets(profile: Profile, dataset: str, *, root: str = "") -> list[Splits]:
+    """Return the published data sets that the profile's section "joint" names, or else `readings`.
+
+    Args:
+        profile: of the study. Folders of data sets are absolute or below that of the study.
+        dataset: data set of the study, whose people are read in several ways.
+        root: folder of that data set.
+
+    Raises:
+        ValueError: as `load_splits`.
+        FileNotFoundError: if a file or folder is missing.
+    """
+    section = profile.joint
+    if not section.datasets:
+        return readings(first_people(load_splits(dataset, profile, root=root), section.train_people))
+    folders = {name: str(resolve(folder)) for name, folder in section.datasets.items()}
+    read = [load_splits(name, profile, root=folder) for name, folder in folders.items()]
+    return [first_people(splits, section.train_people) for splits in read]
+
+
+def readings(splits: Splits) -> list[Splits]:
+    """Return disjoint thirds of the training people, each in another keypoint set; validation people stay."""
+    first, rest = splits.train.split(1 / 3, seed=_THIRDS)
+    parts = (first, *rest.split(1 / 2, seed=_THIRDS))
+    return [
+        Splits(convert(part, skeleton), convert(splits.val, skeleton), skeleton.name)
+        for part, skeleton in zip(parts, READINGS, strict=True)
+    ]
+
+
+def sets_frame(sets: Sequence[Splits]) -> pd.DataFrame:
+    """Return what the data sets hold, one row each."""
+    rows = []
+    for splits in sets:
+        labelled = splits.train.labelled
+        rows.append(
+            {
+                "data set": splits.name,
+                "keypoints": splits.train.skeleton.num_keypoints,
+                "of them ever labelled": int(labelled.any(0).sum()),
+                "training people": len(splits.train),
+                "training joints": int(labelled.sum()),
+                "validation people": len(splits.val),
+            }
+        )
+    return pd.DataFrame(rows)
+
+
+class JointTask:
+    """Learn from several data sets: each image by the decoder of its own.
+
+    The loss of a data set is the mean over its own images times their share of the batch, as in the release
+    of ViTPose+.
+
+    Differs: a decoder sees the images of its own data set alone, so that its batch statistics are of these;
+    the release sends all images through all decoders and masks the losses.
+
+    Args:
+        model: a decoder for each data set.
+        train_crops: people to learn from, by name of the data set, in the order of the decoders.
+        val_crops: people to measure on at each evaluation, without flip test.
+        draw: who meets in a step; draws as many data sets.
+        augmentation: random changes of the training crops.
+        identity: JSON values that tell this run from others.
+    """
+
+    def __init__(
+        self,
+        model: MultiDatasetEstimator,
+        train_crops: Mapping[str, Crops],
+        *,
+        val_crops: Mapping[str, Crops],
+        draw: BalancedDraw,
+        augmentation: AugmentationProfile,
+        identity: dict[str, Any],
+    ) -> None:
+        self.model = model
+        self.names = list(train_crops)
+        self.train_crops, self.val_crops = train_crops, val_crops
+        self.draw, self.augmentation = draw, augmentation
+        self.num_samples = draw.slots
+        people = [torch.from_numpy(crops.people.keypoints_image) for crops in train_crops.values()]
+        self.identity = {**identity, "data": fingerprint(*people), "draw": draw.identity}
+
+    def batches(self, steps: Sequence[Step], device: torch.device) -> Iterator[list[Inputs]]:
+        """Yield the augmented inputs of each data set."""
+        rows = [self.draw.rows(step.epoch, step.local_indices) for step in steps]
+        streams = [
+            crops.inputs(
+                [row[place] for row in rows],
+                device,
+                augmentation=self.augmentation,
+                generators=[torch.Generator().manual_seed(mix_seed(s.local_seed, number)) for s in steps],
+            )
+            for place, (number, crops) in enumerate(
+                zip(self.draw.drawn, self.train_crops.values(), strict=True)
+            )
+        ]
+        yield from map(list, zip(*streams, strict=True))
+
+    def loss(self, model: MultiDatasetEstimator, batch: list[Inputs]) -> tuple[dict[str, Tensor], None]:
+        """Return the loss of each data set under its name."""
+        counts = [len(inputs.images) for inputs in batch]
+        index = torch.arange(len(batch)).repeat_interleave(torch.tensor(counts))
+        images = torch.cat([inputs.images for inputs in batch])
+        features = model.backbone(images, index if model.backbone.num_experts else None)
+        parts = zip(*(level.split(counts) for level in features), strict=True)
+        terms = {}
+        for name, representation, inputs, own in zip(
+            self.names, model.representations, batch, parts, strict=True
+        ):
+            target = representation.encode(inputs.keypoints, inputs.visible)
+            for term, value in representation.loss(representation(list(own)), target).items():
+                terms[f"{term} {name}"] = value * (len(inputs.images) / len(images))
+        return terms, None
+
+    def after_step(self, model: nn.Module, step: Step, extra: None) -> None:
+        """Do nothing."""
+
+    def evaluate(self, model: MultiDatasetEstimator) -> dict[str, float]:
+        """Return what all data sets have in common, of each, under "<metric> <name>", and the means."""
+        found = {}
+        for number, (name, crops) in enumerate(self.val_crops.items()):
+            predictions = predict_people(model.of_dataset(number), crops)
+            metrics = pck_metrics(crops.people, predictions.keypoints_image)
+            found |= {f"{key} {name}": metrics[key] for key in MEASURES}
+        return {key: _mean(found, key, self.names) for key in MEASURES} | found
+
+
+def _mean(metrics: Mapping[str, float], key: str, names: Sequence[str]) -> float:
+    return float(np.mean([metrics[f"{key} {name}"] for name in names]))
+
+
+@dataclass
+class JointStudy:
+    """Trains the variants on some data sets; each is decoded once for all of them.
+
+    Attributes:
+        profile: of the study, with the section "joint".
+        sets: training and validation people of each data set; names differ.
+        flip_test: measure with the mirrored images merged.
+        progress: show progress bars.
+
+    Raises:
+        ValueError: if there are fewer than two data sets, or two of one name.
+    """
+
+    profile: Profile
+    sets: Sequence[Splits]
+    flip_test: bool = True
+    progress: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.sets) < 2 or len(set(self.names)) != len(self.sets):
+            raise ValueError(f"sets: expected two or more of different names, got {self.names}")
+
+    @property
+    def section(self) -> JointProfile:
+        """The part of the profile."""
+        return self.profile.joint
+
+    @property
+    def names(self) -> list[str]:
+        """The names of the data sets."""
+        return [splits.name for splits in self.sets]
+
+    @cached_property
+    def train_crops(self) -> dict[str, Crops]:
+        """The people to learn from, by data set."""
+        return {splits.name: self._crops(splits, training=True) for splits in self.sets}
+
+    @cached_property
+    def val_crops(self) -> dict[str, Crops]:
+        """The people to measure on, by data set."""
+        return {splits.name: self._crops(splits, training=False) for splits in self.sets}
+
+    def _crops(self, splits: Splits, *, training: bool) -> Crops:
+        people = splits.train if training else splits.val
+        return crops_of(people, self.profile, self.section.input_size, training=training)
+
+    def build(self, names: Sequence[str], *, experts: bool, seed: int) -> MultiDatasetEstimator:
+        """Return an untrained model for some of the data sets; decoders of a seed are always the same."""
+        section = self.section
+        torch.manual_seed(mix_seed(seed, _BACKBONE))
+        backbone = ViT(
+            vit_size(section.vitpose, part_features=section.part_features if experts else 0),
+            section.input_size,
+            num_experts=len(names) if experts else 0,
+        )
+        representations = []
+        for name in names:
+            number = self.names.index(name)
+            torch.manual_seed(mix_seed(seed, _HEAD, number))
+            skeleton = self.sets[number].train.skeleton
+            representations.append(
+                build_representation(section.vitpose, skeleton, input_size=section.input_size)
+            )
+        return MultiDatasetEstimator(backbone, representations)
+
+    def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, Any]:
+        """Train one of `VARIANTS`; return the metrics "<metric> <data set>", their means, and the costs.
+
+        Raises:
+            ValueError: for another variant, or as `pctlib.training.loop.train`.
+        """
+        if variant not in VARIANTS:
+            raise ValueError(f"variant: expected one of {VARIANTS}, got {variant!r}")
+        if variant != ALONE:
+            metrics = self._fit(self.names, seed=seed, folder=folder, experts=variant == EXPERTS)
+        else:
+            parts = [self._fit([name], seed=seed, folder=folder / name) for name in self.names]
+            summed = ("parameters (M)", "training seconds", "images seen")
+            metrics = {key: value for part in parts for key, value in part.items()}
+            metrics |= {key: sum(part[key] for part in parts) for key in summed}
+        return metrics | {key: _mean(metrics, key, self.names) for key in MEASURES}
+
+    def _fit(
+        self, names: Sequence[str], *, seed: int, folder: Path, experts: bool = False
+    ) -> dict[str, float]:
+        """Train one model on some of the data sets, measure it on each, and save weights and predictions."""
+        sizes, settings = self.section.vitpose, self.section.vitpose.training
+        draw = self._draw(names, seed)
+        task = JointTask(
+            self.build(names, experts=experts, seed=seed),
+            {name: self.train_crops[name] for name in names},
+            val_crops={name: self.val_crops[name] for name in names},
+            draw=draw,
+            augmentation=sizes.augmentation,
+            identity={"size": sizes.model_dump(mode="json", exclude={"training"}), "names": list(names)},
+        )
+        task.model.to(memory_format=torch.channels_last)
+        result = train(
+            task, settings, out_dir=folder, seed=seed, device=self.profile.device, progress=self.progress
+        )
+        return self._measure(result.model, names, folder) | {
+            "parameters (M)": sum(p.numel() for p in result.model.parameters()) / 1e6,
+            "training seconds": result.seconds,
+            "images seen": settings.epochs * draw.images,
+        }
+
+    def _draw(self, names: Sequence[str], seed: int) -> BalancedDraw:
+        """Return the draw of all data sets, of which only some are taken: people and steps stay the same."""
+        return BalancedDraw(
+            tuple(len(self.train_crops[name]) for name in self.names),
+            self.section.shares or (1,) * len(self.names),
+            self.section.vitpose.training.batch_size,
+            seed,
+            drawn=tuple(self.names.index(name) for name in names),
+        )
+
+    def _measure(self, model: MultiDatasetEstimator, names: Sequence[str], folder: Path) -> dict[str, float]:
+        write_tensors(folder / WEIGHTS, {name: t.clone() for name, t in model.state_dict().items()})
+        metrics = {}
+        for number, name in enumerate(names):
+            crops = self.val_crops[name]
+            predictions = predict_people(model.of_dataset(number), crops, flip_test=self.flip_test)
+            predictions.save(folder / f"predictions-{name}.npz", crops.people)
+            metrics |= {f"{key} {name}": value for key, value in judge(crops.people, predictions).items()}
+        return metrics

@@ -1,0 +1,1 @@
+"""The page `knowledge_token` of the study."""

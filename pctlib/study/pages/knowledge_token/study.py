@@ -1,0 +1,226 @@
+"""ViTPose's transfer from large to small: no help, the teacher's heatmaps, its knowledge token, both."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from pctlib.checkpoints.files import read_state
+from pctlib.checkpoints.vitpose import load_vitpose_into
+from pctlib.data.augmentation import Inputs
+from pctlib.distillation.knowledge_token import OutputDistillation, TokenTeacher, check_pair, with_token
+from pctlib.models.estimator import PoseEstimator
+from pctlib.models.token_vit import of_width
+from pctlib.paths import resolve
+from pctlib.profiles.pages import KnowledgeTokenProfile, VitSizeProfile
+from pctlib.profiles.profile import Profile
+from pctlib.study.crops import FamilyCrops, predict_people
+from pctlib.study.pages.vitpose import build_vitpose
+from pctlib.study.people import Splits
+from pctlib.study.predictions import judge
+from pctlib.study.runs import Fitted, fit_estimator, load_fitted
+from pctlib.study.tasks import EstimatorTask
+from pctlib.training.fingerprint import fingerprint, weights_of
+from pctlib.training.plan import mix_seed
+from pctlib.training.resume import load_weights
+
+TEACHER, TAUGHT = "teacher", "teacher with token"
+NONE, OUTPUT, TOKEN, BOTH, RANDOM = "none", "output", "token", "both", "random token"
+STUDENTS = (NONE, OUTPUT, TOKEN, BOTH, RANDOM)
+VARIANTS = (TEACHER, TAUGHT, *STUDENTS)
+_TEACHER, _STUDENT, _TOKEN, _RANDOM = 70, 71, 72, 73  # seeds
+
+
+class TransferTask(EstimatorTask):
+    """Learn a student from labels and a teacher's heatmaps; the teacher sees each batch once.
+
+    Made as `EstimatorTask`, with student and teacher as the model.
+    """
+
+    model: OutputDistillation
+
+    def loss(self, model: OutputDistillation, batch: Inputs) -> tuple[dict[str, Tensor], None]:
+        """Return the error to the labels and that to the teacher."""
+        return model.losses(batch.images, self.target(model.student, batch)), None
+
+    def evaluate(self, model: OutputDistillation) -> dict[str, float]:
+        """Return the student's metrics of the validation people."""
+        return super().evaluate(model.student)
+
+
+@dataclass
+class KnowledgeTokenStudy(FamilyCrops):
+    """Trains teacher, token and students of one study; its crops are decoded once for all of them.
+
+    Attributes:
+        profile: of the study, with the section "knowledge_token".
+        splits: training and validation people.
+        flip_test: measure with the mirrored images merged.
+        progress: show progress bars.
+
+    Raises:
+        FileNotFoundError: if the profile names weights of a teacher that are not there.
+        ValueError: if those weights, or the teacher, do not fit the student.
+    """
+
+    profile: Profile
+    splits: Splits
+    flip_test: bool = True
+    progress: bool = True
+    _kept: dict[tuple[str, int], Fitted] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        check_pair(self.build_student(seed=0), self.new_teacher(seed=0))
+
+    @property
+    def section(self) -> KnowledgeTokenProfile:
+        """The part of the profile."""
+        return self.profile.knowledge_token
+
+    def new_teacher(self, *, seed: int) -> PoseEstimator:
+        """Return the teacher before this study trains it: with the given weights, or untrained."""
+        torch.manual_seed(mix_seed(seed, _TEACHER))
+        built = self._build(self.section.teacher)
+        weights = self.section.teacher_weights
+        return read_teacher(weights, built) if weights else built
+
+    def build_student(self, *, seed: int, token: Tensor | None = None) -> PoseEstimator:
+        """Return an untrained student, with a token beside its patches if one is given.
+
+        Args:
+            seed: of the weights, which are the same with a token and without.
+            token: [C] of any width; any values if trained weights are to be loaded.
+        """
+        torch.manual_seed(mix_seed(seed, _STUDENT))
+        student = self._build(self.section.student)
+        return student if token is None else with_token(student, of_width(token, self.section.student.dim))
+
+    def _build(self, size: VitSizeProfile) -> PoseEstimator:
+        return build_vitpose(size, self.splits.train.skeleton, input_size=self.section.input_size)
+
+    def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, Any]:
+        """Train one of `VARIANTS`, and what it learns from in the folders beside; return its metrics.
+
+        Raises:
+            ValueError: for another variant, or as `pctlib.training.loop.train`.
+        """
+        if variant not in VARIANTS:
+            raise ValueError(f"variant: expected one of {VARIANTS}, got {variant!r}")
+        fitted = self.fit(variant, seed, folder.parent)
+        return fitted.metrics | {"parameters (M)": sum(p.numel() for p in fitted.model.parameters()) / 1e6}
+
+    def fit(self, variant: str, seed: int, runs: Path) -> Fitted:
+        """Return a trained variant; teacher and token are trained, or read back, once for all students.
+
+        Args:
+            variant: one of `VARIANTS`.
+            seed: of weights, order and draws.
+            runs: has a folder for each variant.
+        """
+        if variant in STUDENTS:
+            return self._fit_student(variant, seed, runs)
+        if (variant, seed) not in self._kept:
+            fit = self._fit_teacher if variant == TEACHER else self._fit_token
+            self._kept[variant, seed] = fit(seed, runs)
+        return self._kept[variant, seed]
+
+    def load_student(self, variant: str, folder: str | Path) -> PoseEstimator:
+        """Return a trained student, with its token if it has one, in eval mode.
+
+        Raises:
+            FileNotFoundError: if the folder holds no trained model.
+            ValueError: if the weights do not fit.
+        """
+        has_token = variant in (TOKEN, BOTH, RANDOM)
+        placeholder = torch.zeros(self.section.student.dim) if has_token else None
+        return load_fitted(self.build_student(seed=0, token=placeholder), folder)
+
+    def _fit_teacher(self, seed: int, runs: Path) -> Fitted:
+        teacher, size = self.new_teacher(seed=seed), self.section.teacher
+        if not self.section.teacher_weights:
+            return self._fit(teacher, size, seed, runs / TEACHER)
+        teacher.to(self.profile.torch_device).eval()
+        predictions = predict_people(teacher, self.val_crops, flip_test=self.flip_test)
+        return Fitted(teacher, judge(self.val_crops.people, predictions))
+
+    def _fit_token(self, seed: int, runs: Path) -> Fitted:
+        teacher = self.fit(TEACHER, seed, runs).model
+        identity = {"teacher": weights_of(teacher)}
+        learner = TokenTeacher(teacher, generator=torch.Generator().manual_seed(mix_seed(seed, _TOKEN)))
+        size = self.section.teacher.model_copy(update={"training": self.section.token})
+        return self._fit(learner, size, seed, runs / TAUGHT, identity=identity)
+
+    def _fit_student(self, variant: str, seed: int, runs: Path) -> Fitted:
+        token = self._token(variant, seed, runs)
+        student = self.build_student(seed=seed, token=token)
+        identity: dict[str, Any] = {} if token is None else {"token": fingerprint(token)}
+        if variant not in (OUTPUT, BOTH):
+            return self._fit(student, self.section.student, seed, runs / variant, identity=identity)
+        teacher = self.fit(TEACHER, seed, runs).model
+        identity["teacher"] = weights_of(teacher)
+        pair = OutputDistillation(student, teacher)
+        return self._fit(student, self.section.student, seed, runs / variant, identity=identity, pair=pair)
+
+    def _token(self, variant: str, seed: int, runs: Path) -> Tensor | None:
+        """Return the learned token, or a random one as long, or None for students without."""
+        if variant in (NONE, OUTPUT):
+            return None
+        token = self.fit(TAUGHT, seed, runs).model.token.cpu()
+        if variant != RANDOM:
+            return token
+        random = torch.randn(len(token), generator=torch.Generator().manual_seed(mix_seed(seed, _RANDOM)))
+        return random * (token.norm() / random.norm())
+
+    def _fit(
+        self,
+        model: PoseEstimator,
+        size: VitSizeProfile,
+        seed: int,
+        folder: Path,
+        *,
+        identity: Mapping[str, Any] | None = None,
+        pair: OutputDistillation | None = None,
+    ) -> Fitted:
+        """Train a model by its labels, or as the student of a pair."""
+        known = {"size": size.model_dump(mode="json", exclude={"training"}), **(identity or {})}
+        data = {"val_crops": self.val_crops, "augmentation": size.augmentation, "identity": known}
+        task = EstimatorTask(model, self.train_crops, **data)
+        if pair is not None:
+            task = TransferTask(pair, self.train_crops, **data)
+        return fit_estimator(
+            model,
+            self.train_crops,
+            self.val_crops,
+            settings=size.training,
+            augmentation=size.augmentation,
+            seed=seed,
+            out_dir=folder,
+            flip_test=self.flip_test,
+            device=self.profile.device,
+            task=task,
+            progress=self.progress,
+        )
+
+
+def read_teacher(path: str | Path, model: PoseEstimator) -> PoseEstimator:
+    """Load trained weights into a teacher built for them, in place; return it.
+
+    Args:
+        path: an official ViTPose, or the `model.safetensors` of a run of this study; relative paths are below
+            the folder of the study.
+        model: of the size, decoder and keypoints of the weights.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if the file is damaged, or of another size, decoder or number of keypoints; names it.
+    """
+    path = resolve(path)
+    state = read_state(path)
+    if any(name.startswith("representation.") for name in state):
+        load_weights(model, state, path)
+    else:
+        load_vitpose_into(model, state, path)
+    return model

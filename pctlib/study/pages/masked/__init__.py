@@ -1,0 +1,1 @@
+"""The page `masked` of the study."""

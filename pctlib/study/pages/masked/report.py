@@ -1,0 +1,75 @@
+"""What masked pretraining gave: filled-in crops, the table of the variants, and the finding in words."""
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+
+from pctlib.data.images import denormalize
+from pctlib.models.mae import MaskedAutoencoder, hide
+from pctlib.profiles.pages import MaskedProfile
+from pctlib.reporting.records import read_history
+from pctlib.study.findings import difference_in_words, failures, one_seed_note
+from pctlib.study.pages.masked.study import LONGER, PRETRAINED, SCRATCH, VARIANTS, MaskedStudy
+from pctlib.study.predictions import choose_people
+from pctlib.study.variants import summarise
+
+
+@torch.inference_mode()
+def restored_crops(study: MaskedStudy, model: MaskedAutoencoder, *, each: int = 2) -> dict[str, Any]:
+    """Return the arguments of `masked_gallery`: crops of the least, median and largest error.
+
+    Args:
+        study: whose validation people are shown.
+        model: trained.
+        each: how many crops of each kind.
+    """
+    batches = list(study.task(model).validation(model.eval()))
+    errors = torch.cat([model.errors(model(*batch), *batch) for batch in batches]).cpu().numpy()
+    chosen = choose_people(errors, best=each, median=each, worst=each)
+    rows = [row for row, _ in chosen]
+    images, visible = (torch.cat(parts)[rows] for parts in zip(*batches, strict=True))
+    restored = model.restore(model(images, visible), images, visible)
+    shown = {"original": images, "masked": hide(images, visible), "restored": restored}
+    pictures = {
+        name: list(denormalize(value).permute(0, 2, 3, 1).cpu().numpy()) for name, value in shown.items()
+    }
+    return {**pictures, "titles": [f"{why}\n{errors[row]:.2f}" for row, why in chosen]}
+
+
+def pose_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
+    """Return the history of each finished variant of one seed; `runs` has a folder for each."""
+    files = {variant: Path(runs) / variant / "history.jsonl" for variant in VARIANTS}
+    return {variant: read_history(file) for variant, file in files.items() if file.is_file()}
+
+
+def masked_table(frame: pd.DataFrame, section: MaskedProfile) -> pd.DataFrame:
+    """Return one row a variant: accuracy in per cent, and what it was trained for.
+
+    Args:
+        frame: of `train_variants`.
+        section: of the profile.
+    """
+    shares = {
+        "PCK@0.2 all": "PCK@0.2 (%)",
+        "PCK@0.2 seen": "seen joints (%)",
+        "PCK@0.2 hidden": "hidden joints (%)",
+        "NME all": "error / box side (%)",
+        "AP": "OKS-AP (%)",
+    }
+    table = summarise(frame, shares)
+    masked = dict.fromkeys(VARIANTS, 0) | {PRETRAINED: section.pretraining.training.epochs}
+    epochs = frame.groupby("variant")["epochs"].first()
+    table.insert(1, "epochs masked", table["variant"].map(masked))
+    table.insert(2, "epochs of poses", table["variant"].map(epochs))
+    return table
+
+
+def masked_finding(frame: pd.DataFrame) -> str:
+    """Return in plain words what pretraining buys at equal epochs of poses, and at equal compute."""
+    what = "points of PCK@0.2"
+    sentences = [
+        difference_in_words(frame, "PCK@0.2 all", PRETRAINED, base, what=what) for base in (SCRATCH, LONGER)
+    ]
+    return " ".join(filter(None, [*sentences, one_seed_note(frame), failures(frame)]))

@@ -1,0 +1,1 @@
+"""The page `occlusion` of the study."""

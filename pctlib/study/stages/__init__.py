@@ -1,0 +1,1 @@
+"""The stages of PCT: heatmap backbone, tokenizer, token classifier."""

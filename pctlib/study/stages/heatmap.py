@@ -1,0 +1,130 @@
+"""Stage 0: backbone and SimpleBaseline head on heatmaps; the baseline, and PCT's start."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from pctlib.io import read_tensors, write_json, write_tensors
+from pctlib.models.backbones import Backbone
+from pctlib.models.estimator import PoseEstimator
+from pctlib.models.representations.heatmap import Heatmap
+from pctlib.profiles.profile import Profile
+from pctlib.skeletons import SKELETONS, Skeleton
+from pctlib.study.crops import Crops
+from pctlib.study.people import Splits
+from pctlib.study.tasks import EstimatorTask
+from pctlib.training.loop import TrainingResult, train
+from pctlib.training.plan import mix_seed
+from pctlib.training.resume import load_weights
+from pctlib.workflow.layout import read_description
+
+
+def build_backbone(profile: Profile, *, pretrained: bool = False) -> Backbone:
+    """Return the profile's backbone; weights are drawn by torch's global generator unless pretrained."""
+    sizes = profile.heatmap
+    options = {"drop_path_rate": sizes.drop_path} if sizes.drop_path else {}
+    return Backbone(
+        sizes.backbone,
+        profile.crop.input_size,
+        pretrained=pretrained,
+        out_indices=None if sizes.stages is None else range(sizes.stages),
+        final_norm=sizes.final_norm,
+        **options,
+    )
+
+
+def build_heatmap(profile: Profile, backbone: Backbone, skeleton: Skeleton) -> Heatmap:
+    """Return an untrained SimpleBaseline head with DARK-refined decoding for a backbone."""
+    return Heatmap.simple_baseline(
+        backbone.channels[-1],
+        skeleton.flip_permutation,
+        input_size=profile.crop.input_size,
+        coding="dark",
+        sigma=profile.heatmap.sigma,
+        feature_stride=backbone.strides[-1],
+        channels=profile.heatmap.deconv_channels,
+        kernels=[4] * len(profile.heatmap.deconv_channels),
+    )
+
+
+def train_heatmap(
+    profile: Profile,
+    splits: Splits,
+    *,
+    seed: int,
+    out_dir: str | Path,
+    progress: bool = True,
+) -> TrainingResult:
+    """Train the heatmap baseline of a profile and save it as `model.safetensors` and `model.json`.
+
+    Args:
+        profile: sizes, augmentation and schedule.
+        splits: training and validation people with images.
+        seed: of weights, order and draws.
+        out_dir: folder of the run.
+        progress: show a progress bar.
+
+    Returns:
+        The trained `PoseEstimator` and its history.
+
+    Raises:
+        ValueError: as `pctlib.training.loop.train`, or if an image cannot be read.
+    """
+    torch.manual_seed(mix_seed(seed, 30))
+    backbone = build_backbone(profile, pretrained=profile.heatmap.pretrained)
+    model = PoseEstimator(backbone, build_heatmap(profile, backbone, splits.train.skeleton))
+    model = model.to(memory_format=torch.channels_last)
+    task = EstimatorTask(
+        model,
+        Crops(splits.train, profile, training=True),
+        val_crops=Crops(splits.val, profile, training=False),
+        augmentation=profile.heatmap.augmentation,
+        identity={"profile": profile.heatmap.model_dump(mode="json", exclude={"training"})},
+    )
+    settings = profile.heatmap.training
+    result = train(task, settings, out_dir=out_dir, seed=seed, device=profile.device, progress=progress)
+    save_model(result.model, profile, splits.train.skeleton, out_dir)
+    return result
+
+
+def save_model(model: torch.nn.Module, profile: Profile, skeleton: Skeleton, out_dir: str | Path) -> None:
+    """Write weights and the values needed to build the model again."""
+    out_dir = Path(out_dir)
+    write_tensors(out_dir / "model.safetensors", {name: t.clone() for name, t in model.state_dict().items()})
+    write_json(
+        out_dir / "model.json", {"skeleton": skeleton.name, "profile": profile.model_dump(mode="json")}
+    )
+
+
+def load_model(out_dir: str | Path, build: Callable[[Profile, Skeleton], PoseEstimator]) -> PoseEstimator:
+    """Read what `save_model` wrote, in eval mode on the CPU.
+
+    Args:
+        out_dir: folder of the run.
+        build: makes the model, untrained, from profile and keypoint set.
+
+    Raises:
+        FileNotFoundError: if the folder holds no trained model.
+        ValueError: if the weights do not fit.
+    """
+    out_dir = Path(out_dir)
+    description = read_description(out_dir)
+    if not {"profile", "skeleton"} <= set(description):
+        raise ValueError(
+            f"{out_dir / 'model.json'}: describes no estimator of the study, got {list(description)}"
+        )
+    model = build(Profile.model_validate(description["profile"]), SKELETONS[description["skeleton"]])
+    path = out_dir / "model.safetensors"
+    load_weights(model, read_tensors(path), path)
+    return model.to(memory_format=torch.channels_last).eval()
+
+
+def load_heatmap(out_dir: str | Path) -> PoseEstimator:
+    """Read what `train_heatmap` saved; errors as in `load_model`."""
+
+    def build(profile: Profile, skeleton: Skeleton) -> PoseEstimator:
+        backbone = build_backbone(profile)
+        return PoseEstimator(backbone, build_heatmap(profile, backbone, skeleton))
+
+    return load_model(out_dir, build)

@@ -1,0 +1,1 @@
+"""Which notebook runs when, where it writes, and how it is executed."""

@@ -1,0 +1,139 @@
+"""Running the study: check what was asked for, then let Snakemake do what is not up to date."""
+
+import fcntl
+import itertools
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from pctlib.io import read_json
+from pctlib.paths import project_root, resolve
+from pctlib.workflow.layout import StudyLayout
+from pctlib.workflow.sources import STUDIED, check_annotations, check_source
+
+
+def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: bool = False) -> Path:
+    """Run every step that is missing or out of date.
+
+    A run that was killed goes on where it was: finished steps stay, a training step resumes from its
+    checkpoint.
+
+    Args:
+        profile: name of a profile or a YAML file.
+        data: one of `STUDIED`.
+        data_root: folder of the data set.
+        cores: how many CPU cores all jobs together may use.
+        dry_run: only print what would run.
+
+    Returns:
+        The report's index page.
+
+    Raises:
+        ValueError: if profile or data are not usable, another run works on the same study, or a step
+            failed.
+        FileNotFoundError: if a data set that the profile needs is not there.
+    """
+    root = project_root()
+    if profile.endswith((".yml", ".yaml")):
+        profile = str(Path(profile).resolve())
+    data_root = str(resolve(data_root, Path.cwd())) if data_root else ""
+    layout = StudyLayout.from_config({"profile": profile, "dataset": data, "root": data_root})
+    check_source(data, data_root)
+    if data not in STUDIED:
+        known = ", ".join(STUDIED)
+        raise ValueError(f"data: the whole study runs on {known}, not on '{data}'; notebook 00 shows it")
+    if data != "procedural":
+        check_annotations(data, data_root)
+    _check_joint(layout)
+    if layout.profile.device == "cuda":
+        _ = layout.profile.torch_device  # refuses here, not after the first steps
+    started = time.monotonic()
+    with _only_one(root / "reports" / layout.name):
+        command = _command(root, layout, cores, dry_run)
+        code = subprocess.run(command, cwd=root, env=_environment(), check=False).returncode
+    if code:
+        raise ValueError(
+            f"a step of the study failed; its message is above, and the notebook as far as it got is in "
+            f"reports/{layout.name}/<step>/executed.ipynb; finished steps are kept, run again to go on"
+        )
+    index = root / layout.page("index")
+    if not dry_run:
+        print(f"{time.monotonic() - started:.0f} s; report: {index}")
+    return index
+
+
+def _check_joint(layout: StudyLayout) -> None:
+    """Refuse to start without the data sets that are trained on together."""
+    joint = layout.profile.joint
+    for name, folder in (joint.datasets if joint else {}).items():
+        try:
+            check_annotations(name, str(resolve(folder)))
+        except FileNotFoundError as error:
+            raise FileNotFoundError(
+                f"profile {layout.profile.name}, joint.datasets.{name}: {error}"
+            ) from error
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment of the jobs: their "python" is this one, whether or not it is activated."""
+    folders = [str(Path(sys.executable).parent), os.environ.get("PATH", "")]
+    return os.environ | {"PATH": os.pathsep.join(filter(None, folders))}
+
+
+def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list[str]:
+    config = [f"profile={layout.profile_source}", f"dataset={layout.dataset}", f"root={layout.root}"]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "workflow" / "Snakefile")]
+    # Our own lock below ends with the process, so a killed run needs no unlocking by hand.
+    command += ["--cores", str(cores), "--nolock", "--rerun-incomplete", "--keep-going"]
+    if layout.profile.cluster.gpus:
+        command += ["--resources", "gpu=1"]  # else all jobs would start on the first GPU together
+    command += ["--config", *config]
+    if failed := failed_runs(root, layout):
+        # Snakemake does not look behind a page that is newer than what it was made of.
+        command += ["--forcerun", *failed]
+    return [*command, "--dry-run"] if dry_run else [*command, "--quiet", "all"]  # each step speaks for itself
+
+
+def failed_runs(root: Path, layout: StudyLayout) -> list[str]:
+    """Return the `metrics.json` to make again, relative to the folder of the study.
+
+    They are those of points of the grid that failed, and of pages, and of their seeds' jobs, below which a
+    variant failed. What another profile of the same name left behind does not count.
+
+    Args:
+        root: folder of the study.
+        layout: says which points, pages and seeds there are.
+    """
+    found = []
+    for point in layout.grid_points():
+        if _failed(root / (path := layout.file("grid", f"{point}/metrics.json"))):
+            found.append(path)
+    pages = [*layout.families, *(["grid"] if layout.profile.grid else [])]
+    for page, seed in itertools.product(pages, layout.profile.seeds):
+        # "seed0/variant" or, where a page trains several kinds of things, "kind/seed0/variant"
+        runs = (root / layout.run_dir(page)).glob(f"**/seed{seed}/*/metrics.json")
+        if any(_failed(path) for path in runs):
+            found += [layout.file(page, "metrics.json"), layout.file(page, f"seed{seed}/metrics.json")]
+    return [path for path in dict.fromkeys(found) if (root / path).is_file()]
+
+
+def _failed(path: Path) -> bool:
+    return path.is_file() and "failed" in read_json(path)
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Keep a second run of the same study out; the lock is gone when the process is, however it ends."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ValueError(f"another run is working on {folder}; wait for it or stop it") from None
+        handle.write(f"{os.getpid()}\n")
+        handle.flush()
+        yield

@@ -1,0 +1,163 @@
+"""The index: numbers from the runs, intervals where there are several seeds, times of all jobs."""
+
+import numpy as np
+import pytest
+from helpers.study_people import make_people
+
+from pctlib.profiles.profile import load_profile
+from pctlib.reporting.run_card import RunCard
+from pctlib.reporting.tables import Interval
+from pctlib.study.findings import ONE_SEED
+from pctlib.study.methods import MAIN_METHODS, MEAN_POSE
+from pctlib.study.pages.results.read import StudyResults, _joined_card
+from pctlib.study.predictions import Predictions
+from pctlib.workflow.layout import StudyLayout
+
+T_95 = 12.7062  # Student's t, one degree of freedom, two-sided 95 %
+SEEN = {"Heatmap": 0.8, "Heatmap control": 0.9, "PCT": 0.85}
+
+
+def metrics_of(seen, hidden, AP=0.5):
+    names = ("PCK@0.2 seen", "PCK@0.2 hidden", "NME seen", "NME hidden", "AP")
+    return dict(zip(names, (seen, hidden, 0.1, 0.2, AP), strict=True))
+
+
+@pytest.fixture
+def made(tmp_path):
+    """Return a function that gives results of two seeds, or with other values of the profile or fields."""
+    people = make_people(tmp_path, 6)
+    truth = Predictions(people.keypoints_image, np.ones((len(people), 17), np.float32))
+
+    def results(dataset="procedural", seeds=(0, 1), changes=None, **fields):
+        layout = StudyLayout(load_profile("smoke", seeds=list(seeds), **(changes or {})), dataset=dataset)
+        metrics = {
+            name: [metrics_of(seen + s / 100, seen - (0.1 if name == "PCT" else 0.2)) for s in seeds]
+            for name, seen in SEEN.items()
+        }
+        values = {
+            "layout": layout,
+            "root": tmp_path,
+            "people": people,
+            "metrics": {MEAN_POSE: [metrics_of(0.7, 0.7)], **metrics},
+            "predictions": dict.fromkeys([MEAN_POSE, *MAIN_METHODS], truth),
+            "tokenizer": [{"AP": 0.9, "error px": 1.0}, {"AP": 0.8, "error px": 3.0}][: len(seeds)],
+            "parts": {
+                "grid": {"finding": f"More helps. {ONE_SEED}"},
+                "choices": {"headline": "A", "finding": "B"},
+            },
+            "costs": {name: {"parameters (M)": 1.0, "GFLOPs": 2.0, "images/s": 3.0} for name in MAIN_METHODS},
+            "measured_on": "cpu (X), 3 threads",
+            "run_card": RunCard("smoke", 0, dataset, {"training people": 150000, "training images": 9}),
+        }
+        return StudyResults(**values | fields)
+
+    return results
+
+
+def test_rows_are_means_with_intervals_over_the_seeds(made):
+    table = made().table()
+    row = table.frame.set_index("method").loc["PCT"]
+    column = next(name for name in table.frame if "PCK" in name and "seen" in name)
+    assert isinstance(row[column], Interval)
+    assert row[column].mean == pytest.approx(85.5)
+    assert row[column].half_width == pytest.approx(100 * T_95 * 0.005, rel=1e-4)
+    assert table.caption.endswith(
+        "6 validation people, mean and 95 % interval over the seeds 0, 1; flip test."
+    )
+
+
+def test_costs_are_those_measured_here(made):
+    table = made().cost_table()
+    assert table.frame["method"].tolist() == list(MAIN_METHODS)
+    assert table.frame["GFLOPs"].tolist() == [2, 2, 2]
+    assert table.caption.endswith("speed of prediction: cpu (X), 3 threads, without flip test.")
+
+
+@pytest.mark.parametrize(
+    ("heatmap", "heads", "words"),
+    [
+        (False, False, "; no flip test."),
+        (True, False, "; flip test of the whole network alone."),
+        (False, True, "; flip test of the heads alone."),
+    ],
+)
+def test_the_caption_says_what_was_measured_with_mirrored_images(made, heatmap, heads, words):
+    changes = {"heatmap__flip_test": heatmap, "classifier__flip_test": heads}
+    assert words in made(changes=changes).table().caption
+
+
+def test_the_abstract_has_the_paired_difference(made):
+    summary = made().summary()
+    assert summary["reconstruction_ap"] == pytest.approx(0.85)
+    assert summary["reconstruction_px"] == pytest.approx(2)
+    assert (summary["pct_seen"], summary["control_hidden"]) == pytest.approx((85.5, 70))
+    assert summary["difference"] == (
+        " PCT minus control: −5.00 ± 0.00 points on seen joints and +5.00 ± 0.00 points on hidden joints "
+        "(95 % intervals over 2 seeds)."
+    )
+    assert "2 seeds" in summary["limits"]
+    one = made(seeds=[0]).summary()
+    assert one["difference"] == ""
+    assert "one seed, so no interval" in one["limits"]
+
+
+def test_limits_fit_every_data_set(made):
+    assert "procedural people in ground-truth boxes" in made().summary()["limits"]
+    coco = made(dataset="coco").summary()
+    assert coco["source"] == "COCO"
+    assert "of people in ground-truth boxes" in coco["limits"]
+
+
+def test_people_without_hidden_joints_leave_out_what_is_unknown(made):
+    metrics = {name: [metrics_of(0.8, np.nan, np.nan)] * 2 for name in (MEAN_POSE, *MAIN_METHODS)}
+    results = made(metrics=metrics)
+    assert set(results._visibility_frame()["joints"]) == {"seen"}
+    assert results.summary()["difference"] == (
+        " PCT minus control: 0.00 ± 0.00 points on seen joints (95 % intervals over 2 seeds)."
+    )
+    assert len(results.table().frame) == 4
+    assert "published" in results.published_table().name
+
+
+def test_bars_have_the_ends_of_their_intervals(made):
+    frame = made()._visibility_frame().set_index(["method", "joints"])
+    assert frame.loc[("PCT", "seen"), ["PCK@0.2", "low", "high"]].tolist() == pytest.approx(
+        [0.855, 0.855 - T_95 * 0.005, 0.855 + T_95 * 0.005], rel=1e-4
+    )
+    assert frame.loc[(MEAN_POSE, "seen"), ["low", "high"]].tolist() == [0.7, 0.7]
+
+
+def test_findings_are_those_of_the_pages(made):
+    several, one = made().findings_text(), made(seeds=[0]).findings_text()
+    assert "- **[Codebook size and tokens](04_grid.html).** More helps." in several
+    assert several.splitlines()[1].endswith("** A"), "the headline where there is one"
+    assert several.count(ONE_SEED) == 0
+    assert one.count(ONE_SEED) == 1
+    assert made(parts={}).findings_text() == "Only the main comparison ran in this profile."
+
+
+def test_measured_and_published_numbers_stand_apart(made):
+    groups = {column[0] for column in made().published_table().frame.columns if isinstance(column, tuple)}
+    assert {"published", "measured"} <= groups
+
+
+def test_the_card_counts_the_jobs_of_every_seed_and_point(tmp_path):
+    layout = StudyLayout(load_profile("smoke", seeds=[0, 1]))
+
+    def write(run, **times):
+        (tmp_path / run).mkdir(parents=True, exist_ok=True)
+        card = RunCard("smoke", 0, "procedural", {"training people": 5}, wall_times=times)
+        card.save(tmp_path / run / "run_card.json")
+
+    for step, seed in layout.runs():
+        write(layout.run_dir(step, seed), reading=1.0)
+    for point in layout.grid_points():
+        write(f"{layout.run_dir('grid')}/{point}", training=10.0, measuring=1.0)
+    for seed in (0, 1):
+        write(f"{layout.run_dir('masked')}/seed{seed}", pretraining=100.0 + seed, poses=5.0)
+    card = _joined_card(layout, tmp_path)
+    assert card.seed == "0, 1"
+    assert card.wall_times["grid: points"] == 11.0 * len(layout.grid_points())
+    assert [card.wall_times[f"masked: seed {seed}"] for seed in (0, 1)] == [105, 106]
+    assert card.wall_times["masked: reading"] == card.wall_times["tokenizer, seed 1: reading"] == 1
+    assert "choices: seed 0" not in card.wall_times

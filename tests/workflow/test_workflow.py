@@ -1,0 +1,246 @@
+"""The study as a whole at the smoke profile: it runs, it is offline, it repeats nothing, it fails clearly."""
+
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+from helpers.browser import find_chromium, open_browser
+from helpers.check import check_site
+
+from pctlib.study.findings import ONE_SEED
+from pctlib.workflow.layout import FAMILIES, StudyLayout
+
+ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+
+
+def run_study(root, *arguments, check=True, **options):
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    result = subprocess.run(
+        [sys.executable, "-m", "pctlib", "study", "run", "--profile", "smoke", *arguments],
+        cwd=root,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=600,
+        **options,
+    )
+    assert not check or result.returncode == 0, result.stdout + result.stderr
+    return result
+
+
+def planned_jobs(root, *arguments):
+    """Return rule -> number of jobs that would run, from the table at the end of a dry run."""
+    output = run_study(root, "--dry-run", *arguments).stdout
+    rows = re.findall(r"^(\w+) +(\d+)$", output, flags=re.MULTILINE)
+    return {name: int(count) for name, count in rows if name not in ("all", "total")}
+
+
+def planned(root, *arguments):
+    """Return the rules that would run."""
+    return set(planned_jobs(root, *arguments))
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Return a copy of the study's files in which the smoke profile has run once."""
+    root = tmp_path_factory.mktemp("study")
+    for name in ("notebooks", "workflow", "pctlib"):
+        shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "requirements.lock", root)
+    result = run_study(root)
+    assert "report: " in result.stdout
+    return root
+
+
+def test_every_step_left_its_page_and_its_numbers(study):
+    report = study / "reports" / "smoke"
+    layout = StudyLayout.from_config({"profile": "smoke"})
+    pages = {path.name for path in report.glob("*.html")}
+    assert pages == {file for _, file in layout.pages()}
+    assert {"04_grid.html", "06_anatomy.html", "08_distillation.html", "13_occlusion.html"} <= pages
+    findings = [step for step, seed in layout.runs() if seed is None and step != "data"]
+    for step in findings:
+        assert json.loads((report / step / "metrics.json").read_text())["finding"], step
+    for run in ("data", "tokenizer-seed0", "heatmap-seed0", "classifier-seed0", "results"):
+        assert json.loads((report / run / "metrics.json").read_text())
+    card = json.loads((report / "classifier-seed0" / "run_card.json").read_text())
+    assert card["profile"] == "smoke"
+    assert {"token classifier", "heatmap control", "prediction"} <= set(card["wall_times"])
+
+
+def test_the_report_is_whole_without_a_network(study):
+    assert check_site(study / "reports" / "smoke") == []
+
+
+def test_the_report_opens_without_an_error_or_a_request(study):
+    chromium = find_chromium()
+    if chromium is None:
+        pytest.skip("no Chromium here to open the report in")
+    with open_browser(chromium) as browser:
+        for page in sorted((study / "reports" / "smoke").glob("*.html")):
+            for width in (1280, 390):
+                assert browser.visit(page, width=width).all_problems == [], (page.name, width)
+
+
+def test_numbers_of_the_index_come_from_the_files(study):
+    report = study / "reports" / "smoke"
+    metrics = json.loads((report / "classifier-seed0" / "metrics.json").read_text())
+    index = (report / "index.html").read_text()
+    assert f"{100 * metrics['PCK@0.2 seen']:.1f} %" in index
+    assert index.count(ONE_SEED) == 1
+
+
+def test_nothing_changed_nothing_runs(study):
+    assert planned(study) == set()
+
+
+@contextmanager
+def edited(path, old="", new=""):
+    """Change a file for a while, by a comment if not told how; Snakemake compares contents, too."""
+    text, times = path.read_text(), path.stat()
+    assert old in text
+    try:
+        path.write_text(text.replace(old, new) if old else f"{text}\n# edited\n")
+        yield
+    finally:
+        path.write_text(text)
+        os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_an_edited_plot_trains_nothing_again(study):
+    with edited(study / "pctlib" / "visualization" / "curves.py"):
+        again = planned(study)
+    assert "results" in again
+    assert not again & {"data", "tokenizer", "heatmap", "classifier", "grid_point"}
+
+
+def test_an_edited_tokenizer_runs_again_with_what_depends_on_it(study):
+    with edited(study / "pctlib" / "models" / "codebook.py"):
+        again = planned(study)
+    assert {"tokenizer", "grid_point", "grid", "classifier", "anatomy", "results"} <= again
+    assert not again & {"data", "heatmap", "masked", "joint"}
+
+
+def test_a_point_more_in_the_profile_is_one_tokenizer_more(study):
+    profile = study / "workflow" / "sizes" / "smoke.yml"
+    with edited(profile, "codebook_sizes: [8, 16]", "codebook_sizes: [8, 16, 32]"):
+        assert planned_jobs(study) == {"grid_point": 1, "grid": 1, "results": 1}
+
+
+def test_a_seed_more_is_a_job_a_page_and_seed(study):
+    """The pages of several seeds are made of jobs of one seed each."""
+    profile = study / "workflow" / "sizes" / "smoke.yml"
+    layout = StudyLayout.from_config({"profile": "smoke"})
+    with edited(profile, "seeds: [0]", "seeds: [0, 1]"):
+        jobs = planned_jobs(study)
+    once = {"grid", "occlusion", "results", *layout.families}
+    assert {rule: jobs[rule] for rule in once} == dict.fromkeys(once, 1)
+    assert [jobs[rule] for rule in ("tokenizer", "heatmap", "classifier")] == [1, 1, 1]
+    assert jobs["grid_point"] == len(layout.grid_points())
+    assert jobs["grid_seed"] == 2
+    assert jobs["family_seed"] == 2 * len(layout.families)
+    assert "data" not in jobs
+    assert "anatomy" not in jobs, "it shows the first seed"
+
+
+def test_a_changed_value_of_the_profile_runs_again_what_reads_it(study):
+    profile = study / "workflow" / "sizes" / "smoke.yml"
+    with edited(profile, "late_epochs: 1", "late_epochs: 2"):
+        assert planned(study) == {"distillation", "results"}
+
+
+def test_a_failed_point_is_run_again_and_the_others_are_kept(study):
+    failed, kept = (study / "reports" / "smoke" / "grid" / f"V{v}-M4-seed0" / "metrics.json" for v in (8, 16))
+    made = kept.stat().st_mtime_ns
+    failed.write_text('{"failed": "no memory"}')
+    assert planned_jobs(study) == {"grid_point": 1, "grid": 1, "results": 1}
+    run_study(study)
+    assert json.loads(failed.read_text())["error px"] > 0
+    assert kept.stat().st_mtime_ns == made
+    assert planned(study) == set()
+
+
+def saved_at(path):
+    """Return when a notebook was last saved, which happens with every cell; None while there is none."""
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return None
+
+
+def test_a_killed_run_goes_on_and_keeps_what_was_made(study):
+    report = study / "reports" / "smoke"
+    kept = (report / "heatmap-seed0" / "model.safetensors").stat().st_mtime_ns
+    executed = report / "masked" / "executed.ipynb"
+    before = saved_at(executed)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with edited(study / "pctlib" / "models" / "mae.py"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pctlib", "study", "run", "--profile", "smoke"],
+            cwd=study,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        while saved_at(executed) in (None, before):
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        assert "masked" in planned(study)
+        run_study(study)
+        assert planned(study) == set()
+        assert (report / "masked" / "metrics.json").is_file()
+        assert (report / "heatmap-seed0" / "model.safetensors").stat().st_mtime_ns == kept
+
+
+def test_two_runs_of_one_study_do_not_meet(study):
+    import fcntl
+
+    with (study / "reports" / "smoke" / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        result = run_study(study, check=False)
+    assert result.returncode == 1
+    assert "another run is working on" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--profile", "smok"], "profile: expected one of .*smoke.*, got 'smok'"),
+        (["--data", "cocoa"], "data: expected one of procedural, coco, .*got 'cocoa'"),
+        (["--data", "coco"], "data root: data=coco needs the data set's folder"),
+        (["--data", "coco", "--data-root", "nowhere"], "no such file or folder: .*nowhere"),
+        (["--data-root", "somewhere"], "data root: procedural people need none"),
+    ],
+)
+def test_bad_requests_end_with_one_line(study, arguments, message):
+    result = run_study(study, *arguments, check=False)
+    assert result.returncode == 1
+    assert re.search(message, result.stderr)
+    assert "Traceback" not in result.stderr
+
+
+def test_the_study_runs_on_coco_files(study, shared, tmp_path):
+    values = yaml.safe_load((ROOT / "workflow" / "sizes" / "smoke.yml").read_text())
+    main = {k: v for k, v in values.items() if k == "occlusion" or k not in (*FAMILIES, "grid")}
+    profile = tmp_path / "smoke.yml"
+    profile.write_text(yaml.safe_dump(main))
+    source = str(shared / "data" / "coco-mini")
+    run_study(study, "--profile", str(profile), "--data", "coco", "--data-root", source)
+    report = study / "reports" / "smoke-coco"
+    assert check_site(report) == []
+    counts = json.loads((report / "data" / "metrics.json").read_text())
+    assert (counts["training people"], counts["validation people"]) == (86, 35)
