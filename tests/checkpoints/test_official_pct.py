@@ -287,7 +287,12 @@ def test_recorded_classifier_with_batch_statistics(golden):
 
 
 def _assert_close_gradients(actual, expected):
-    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=1e-4)
+    """Compare relative to the largest gradient: an element is a sum of many that cancel.
+
+    Which wide instructions a processor sums with moves elements by 6e-5 of it.
+    """
+    limit = 1e-4 * max(1.0, expected.abs().max().item())
+    torch.testing.assert_close(actual, expected, rtol=1e-4, atol=limit)
 
 
 def test_recorded_training_step(golden):
