@@ -6,11 +6,10 @@ arXiv:2007.11858.
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from pctlib.data.coco_format import AnnotationTable, image_rows, image_sizes, of_category, read_sections
+from pctlib.data.coco_format import EntryTable, image_rows, image_sizes, of_category, read_sections
 from pctlib.data.people import BOX_AREA_SHARE, People
 from pctlib.io import write_json
 from pctlib.skeletons import COCO, COCO_WHOLEBODY, Skeleton
@@ -136,22 +135,24 @@ def _read(
     if image_dir is not None and not Path(image_dir).is_dir():
         raise FileNotFoundError(f"no such folder of images: {image_dir}")
     content = read_sections(annotation_file)
-    table = AnnotationTable(str(annotation_file), content["annotations"])
-    table.keep(of_category(table, content["categories"], category))
+    table = content.annotations
+    if not len(table):
+        raise ValueError(f"{annotation_file}: section 'annotations' is empty")
+    table.keep(of_category(table, content.categories, category))
     excluded = {"crowd": table.keep(table.integers("iscrowd", default=0) == 0)}
     keypoints, visible = _keypoints(table, skeleton, keypoint_fields)
     enough = (visible > 0).sum(1) >= min_keypoints
     excluded["too few keypoints"] = table.keep(enough)
     keypoints, visible = keypoints[enough], visible[enough]
-    rows = image_rows(table, content["images"])
-    sizes = image_sizes(table.file, content["images"])[rows]
+    rows = image_rows(table, content.images)
+    sizes = image_sizes(content.images)[rows]
     boxes, areas = _boxes_and_areas(table, sizes)
     valid = _valid(table, boxes, areas, skip_invalid)
     if skip_invalid:
         excluded["invalid box or area"] = int((~valid).sum())
     people = People(
         skeleton=skeleton,
-        image_files=_image_files(table, content["images"], rows, image_dir),
+        image_files=_image_files(table, content.images, rows, image_dir),
         image_ids=table.integers("image_id"),
         annotation_ids=table.integers("id"),
         boxes_xywh=np.where(valid[:, None], boxes, 1.0),
@@ -165,9 +166,7 @@ def _read(
     return people if valid.all() else people.select(valid)
 
 
-def _keypoints(
-    table: AnnotationTable, skeleton: Skeleton, names: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray]:
+def _keypoints(table: EntryTable, skeleton: Skeleton, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
     """Return keypoints [N, K, 2] and flags [N, K]."""
     widths = dict.fromkeys(names, 3 * skeleton.num_keypoints)
     if len(names) > 1:
@@ -186,19 +185,19 @@ def _keypoints(
 
 
 def _image_files(
-    table: AnnotationTable, images: list[dict[str, Any]], rows: np.ndarray, image_dir: str | Path | None
+    table: EntryTable, images: EntryTable, rows: np.ndarray, image_dir: str | Path | None
 ) -> list[Path]:
     """Return the image file of each annotation."""
     if image_dir is None:
         return [Path()] * len(rows)
-    names = [images[row].get("file_name") for row in rows]
+    names = [images.entries[row].get("file_name") for row in rows]
     for row, name in enumerate(names):
         if not isinstance(name, str) or not name:
             raise table.error(row, f"its image has no file_name, got {name!r}")
     return [Path(image_dir) / name for name in names]
 
 
-def _boxes_and_areas(table: AnnotationTable, image_sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _boxes_and_areas(table: EntryTable, image_sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return boxes [N, 4], clipped to their image, and areas [N]; an empty box has no positive extent."""
     x, y, w, h = table.numbers("bbox", 4).T
     known = (image_sizes > 0).all(1)
@@ -207,7 +206,7 @@ def _boxes_and_areas(table: AnnotationTable, image_sizes: np.ndarray) -> tuple[n
     boxes = np.stack([x1, y1, np.minimum(x + w, right) - x1, np.minimum(y + h, bottom) - y1], axis=1)
     boxes[(w <= 0) | (h <= 0), 2:] = 0
     areas = w * h * BOX_AREA_SHARE
-    for row, entry in enumerate(table.annotations):
+    for row, entry in enumerate(table.entries):
         if "area" in entry:
             if not isinstance(entry["area"], int | float):
                 raise table.error(row, f"field 'area' must be a number, got {entry['area']!r}")
@@ -215,13 +214,13 @@ def _boxes_and_areas(table: AnnotationTable, image_sizes: np.ndarray) -> tuple[n
     return boxes, areas
 
 
-def _valid(table: AnnotationTable, boxes: np.ndarray, areas: np.ndarray, skip_invalid: bool) -> np.ndarray:
+def _valid(table: EntryTable, boxes: np.ndarray, areas: np.ndarray, skip_invalid: bool) -> np.ndarray:
     """Return the mask [N] of usable rows; refuse the file unless bad ones may be skipped."""
     good_box, good_area = (boxes[:, 2:] > 0).all(1), areas > 0
     valid = good_box & good_area
     if not valid.all() and not skip_invalid:
         row = int(np.flatnonzero(~valid)[0])
-        entry = table.annotations[row]
+        entry = table.entries[row]
         problem = f"area must be above 0, got {areas[row]:g}"
         if not good_box[row]:
             problem = f"bbox {entry['bbox']} has no extent inside its image"

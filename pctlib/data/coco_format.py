@@ -2,7 +2,8 @@
 
 import contextlib
 import gc
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,87 +12,144 @@ import numpy as np
 from pctlib.io import read_json
 
 
-class AnnotationTable:
-    """Annotations of a file with their places in it.
+class EntryTable:
+    """Entries of a COCO section, or of a list of results, with their places in the file.
 
     Args:
         file: name of the file, for messages.
-        annotations: the section, N entries.
+        entries: N objects.
+        kind: what one of them is called in messages.
+        with_ids: whether each has an id of its own, as images and annotations do and results do not.
 
     Raises:
-        ValueError: if an id is missing or there twice. The methods raise it where an entry is wrong, and name
-            file, annotation id, index in the file, field, expected and received.
+        ValueError: if an entry is not an object, or an id is missing or there twice. The methods raise it
+            where an entry is wrong, and name file, id, index in the file, field, expected and received.
     """
 
-    def __init__(self, file: str, annotations: list[dict[str, Any]]) -> None:
-        self.file, self.annotations, self.places = file, annotations, np.arange(len(annotations))
-        self._check_ids()
+    def __init__(
+        self,
+        file: str,
+        entries: Sequence[Mapping[str, Any]],
+        kind: str = "annotation",
+        *,
+        with_ids: bool = True,
+    ) -> None:
+        self.file, self.entries, self.kind, self.places = file, list(entries), kind, np.arange(len(entries))
+        for row, entry in enumerate(self.entries):
+            if not isinstance(entry, Mapping):
+                raise self.error(row, f"expected an object, got {type(entry).__name__}")
+        if with_ids:
+            self._check_ids()
+
+    def __len__(self) -> int:
+        return len(self.entries)
 
     def keep(self, mask: np.ndarray) -> int:
         """Keep the entries where `mask` [N] is true and return how many go."""
-        self.annotations = [self.annotations[row] for row in np.flatnonzero(mask)]
+        self.entries = [self.entries[row] for row in np.flatnonzero(mask)]
         self.places = self.places[mask]
         return int((~mask).sum())
 
     def error(self, row: int, message: str) -> ValueError:
         """Return the error that names an entry."""
-        entry = self.annotations[row]
-        name = entry.get("id") if isinstance(entry, dict) else None
-        return ValueError(f"{self.file}: annotation {name} (index {self.places[row]}): {message}")
+        entry = self.entries[row]
+        name = f" {entry['id']}" if isinstance(entry, Mapping) and "id" in entry else ""
+        return ValueError(f"{self.file}: {self.kind}{name} (index {self.places[row]}): {message}")
 
     def column(self, name: str, default: Any = None) -> list[Any]:
         """Return a field of every entry; without `default` it must be there."""
+        if default is not None:
+            return [entry.get(name, default) for entry in self.entries]
         try:
-            if default is not None:
-                return [entry.get(name, default) for entry in self.annotations]
-            return [entry[name] for entry in self.annotations]
-        except (KeyError, TypeError, AttributeError):
-            row = next(i for i, e in enumerate(self.annotations) if not isinstance(e, dict) or name not in e)
+            return [entry[name] for entry in self.entries]
+        except KeyError:
+            row = next(i for i, entry in enumerate(self.entries) if name not in entry)
             raise self.error(row, f"field {name!r} is missing") from None
 
     def integers(self, name: str, default: int | None = None) -> np.ndarray:
-        """Return a field as int64 [N]."""
+        """Return a field of whole numbers as int64 [N]; 7.0 is one, as pandas writes a column with gaps."""
         values = self.column(name, default)
         if not set(map(type, values)) <= {int, bool}:
-            row = next(i for i, value in enumerate(values) if not isinstance(value, int))
-            raise self.error(row, f"field {name!r} must be a whole number, got {values[row]!r}")
-        return np.array(values, np.int64).reshape(-1)
-
-    def numbers(self, name: str, width: int) -> np.ndarray:
-        """Return a field of `width` finite numbers as float64 [N, width]."""
-        values = self.column(name)
-        if not set(map(type, values)) <= {list} or not set(map(len, values)) <= {width}:
-            row = next(i for i, v in enumerate(values) if not isinstance(v, list) or len(v) != width)
-            got = len(values[row]) if isinstance(values[row], list) else repr(values[row])
-            raise self.error(row, f"field {name!r} needs {width} numbers, got {got}")
+            for row, value in enumerate(values):
+                if not isinstance(value, int) and not (isinstance(value, float) and value.is_integer()):
+                    raise self.error(row, f"field {name!r} must be a whole number, got {value!r}")
         try:
-            numbers = np.array(values, np.float64).reshape(-1, width)
-        except (TypeError, ValueError):
-            row = next(i for i, v in enumerate(values) if not all(isinstance(x, int | float) for x in v))
-            raise self.error(row, f"field {name!r} holds something that is not a number") from None
-        infinite = ~np.isfinite(numbers).all(1)
-        if infinite.any():
-            raise self.error(int(np.flatnonzero(infinite)[0]), f"field {name!r} holds NaN or infinity")
+            return np.array([int(value) for value in values], np.int64).reshape(-1)
+        except OverflowError:
+            row = next(i for i, value in enumerate(values) if not -(2**63) <= value < 2**63)
+            raise self.error(row, f"field {name!r} must fit 64 bits, got {values[row]}") from None
+
+    def numbers(self, name: str, width: int | None = None) -> np.ndarray:
+        """Return a field of finite numbers as float64: [N], or [N, width] where it is a list of so many."""
+        values = self.column(name)
+        if width is not None and not (set(map(type, values)) <= {list} and set(map(len, values)) <= {width}):
+            for row, value in enumerate(values):
+                listed = isinstance(value, list | tuple)
+                if not listed or len(value) != width:
+                    got = len(value) if listed else repr(value)
+                    raise self.error(row, f"field {name!r} needs {width} numbers, got {got}")
+        shape = (len(values),) if width is None else (len(values), width)
+        try:
+            array = np.array(values)
+            numbers = array.astype(np.float64).reshape(shape)
+        except (TypeError, ValueError, OverflowError):
+            raise self._odd_number(name, values) from None
+        if (array.size and array.dtype.kind not in "biuf") or not np.isfinite(numbers).all():
+            raise self._odd_number(name, values)
         return numbers
 
+    def _odd_number(self, name: str, values: list[Any]) -> ValueError:
+        """Return the error that names the first value which is not a finite number."""
+        for row, value in enumerate(values):
+            listed = isinstance(value, list | tuple)
+            for place, number in enumerate(value if listed else [value]):
+                if not isinstance(number, int | float) or not np.isfinite(float(number)):
+                    where = f"{name}[{place}]" if listed else name
+                    return self.error(row, f"field {where!r} must be a finite number, got {number!r}")
+        return ValueError(f"{self.file}: field {name!r} holds numbers too large to be read")
+
     def _check_ids(self) -> None:
-        values, counts = np.unique(self.integers("id"), return_counts=True)
+        ids = self.integers("id")
+        values, counts = np.unique(ids, return_counts=True)
         if (counts > 1).any():
-            raise ValueError(f"{self.file}: two annotations have the id {values[counts > 1][0]}")
+            twice = values[counts > 1][0]
+            first, second = np.flatnonzero(ids == twice)[:2]
+            places = f"(index {first} and {second})"
+            raise ValueError(f"{self.file}: two {self.kind}s have the id {twice} {places}")
 
 
-def read_sections(file: str | Path) -> dict[str, list[dict[str, Any]]]:
-    """Return the three sections of a COCO file."""
+@dataclass(frozen=True)
+class Sections:
+    """What a COCO file holds.
+
+    Attributes:
+        images, annotations: the entries, ids whole numbers that differ.
+        categories: as they stand in the file; None where it has no such section.
+    """
+
+    images: EntryTable
+    annotations: EntryTable
+    categories: list[dict[str, Any]] | None
+
+
+def read_sections(file: str | Path) -> Sections:
+    """Read a COCO file; the one reader of such files, for people and for metrics.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is not JSON, a section is missing or there is no image, or an id is wrong.
+    """
     with _collector_paused():
         content = read_json(file)
     if not isinstance(content, dict):
         raise ValueError(f"{file}: a COCO file is an object with sections, got a {type(content).__name__}")
-    for name in ("images", "annotations", "categories"):
+    for name in ("images", "annotations"):
         if not isinstance(content.get(name), list):
             raise ValueError(f"{file}: section {name!r} is missing; there are {sorted(content)}")
-        if not content[name]:
-            raise ValueError(f"{file}: section {name!r} is empty")
-    return content
+    if not content["images"]:
+        raise ValueError(f"{file}: section 'images' is empty")
+    tables = [EntryTable(str(file), content[f"{kind}s"], kind) for kind in ("image", "annotation")]
+    return Sections(*tables, content.get("categories"))
 
 
 @contextlib.contextmanager
@@ -106,8 +164,10 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def of_category(table: AnnotationTable, categories: list[dict[str, Any]], name: str) -> np.ndarray:
-    """Return the mask [N] of annotations of one category."""
+def of_category(table: EntryTable, categories: list[dict[str, Any]] | None, name: str) -> np.ndarray:
+    """Return the mask [N] of entries of one category."""
+    if not isinstance(categories, list):
+        raise ValueError(f"{table.file}: section 'categories' is missing")
     ids = {entry.get("name"): entry.get("id") for entry in categories if isinstance(entry, dict)}
     if name not in ids:
         known = sorted(str(key) for key in ids)
@@ -120,32 +180,17 @@ def of_category(table: AnnotationTable, categories: list[dict[str, Any]], name: 
     return categories_of == ids[name]
 
 
-def image_rows(table: AnnotationTable, images: list[dict[str, Any]]) -> np.ndarray:
-    """Return, for each annotation, the row of its image in section `images`, int64 [N]."""
-    rows: dict[int, int] = {}
-    for row, image in enumerate(images):
-        if not isinstance(image, dict) or "id" not in image:
-            raise ValueError(f"{table.file}: image (index {row}): field 'id' is missing")
-        if not isinstance(image["id"], int | str):
-            raise ValueError(
-                f"{table.file}: image (index {row}): id is {image['id']!r}, expected a number or a text"
-            )
-        if image["id"] in rows:
-            raise ValueError(
-                f"{table.file}: two images have the id {image['id']} (index {rows[image['id']]} and {row})"
-            )
-        rows[image["id"]] = row
+def image_rows(table: EntryTable, images: EntryTable) -> np.ndarray:
+    """Return, for each annotation or result, the row of its image in section `images`, int64 [N]."""
+    rows = {image_id: row for row, image_id in enumerate(images.integers("id").tolist())}
     image_ids = table.integers("image_id").tolist()
     for row, image_id in enumerate(image_ids):
         if image_id not in rows:
-            raise table.error(row, f"image_id {image_id!r} is not in section 'images'")
+            raise table.error(row, f"image_id {image_id} is not in section 'images' of {len(rows)} images")
     return np.array([rows[image_id] for image_id in image_ids], np.int64)
 
 
-def image_sizes(file: str, images: list[dict[str, Any]]) -> np.ndarray:
+def image_sizes(images: EntryTable) -> np.ndarray:
     """Return int32 [number of images, 2] (height, width), 0 where the file does not say."""
-    sizes = [(image.get("height", 0), image.get("width", 0)) for image in images]
-    try:
-        return np.array(sizes, np.int32).reshape(-1, 2)
-    except (TypeError, ValueError, OverflowError) as error:
-        raise ValueError(f"{file}: height and width of the images must be whole numbers ({error})") from error
+    sizes = [images.integers(name, default=0) for name in ("height", "width")]
+    return np.stack(sizes, axis=1).astype(np.int32)

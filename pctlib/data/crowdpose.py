@@ -7,7 +7,6 @@ from pathlib import Path
 
 from pctlib.data.coco import read_coco
 from pctlib.data.people import People
-from pctlib.io import read_json
 from pctlib.skeletons import CROWDPOSE
 
 
@@ -29,26 +28,3 @@ def read_crowdpose(
         FileNotFoundError, ValueError: as `read_coco`.
     """
     return read_coco(annotation_file, image_dir, skeleton=CROWDPOSE, skip_invalid=skip_invalid)
-
-
-def read_crowd_indices(annotation_file: str | Path) -> dict[int, float]:
-    """Return the crowd index of each image, 0 (nobody overlaps) to 1, by image id.
-
-    The paper calls images easy below 0.1, medium up to 0.8, hard above.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if an image lacks the field `crowdIndex`, or it is not in 0..1.
-    """
-    content = read_json(annotation_file)
-    images = content.get("images") if isinstance(content, dict) else None
-    if not isinstance(images, list):
-        raise ValueError(f"{annotation_file}: section 'images' is missing")
-    indices = {}
-    for row, image in enumerate(images):
-        value = image.get("crowdIndex")
-        if not isinstance(value, int | float) or not 0 <= value <= 1:
-            where = f"{annotation_file}: image {image.get('id')} (index {row})"
-            raise ValueError(f"{where}: crowdIndex must be in 0..1, got {value!r}")
-        indices[image["id"]] = float(value)
-    return indices

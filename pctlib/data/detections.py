@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pctlib.data.coco_format import AnnotationTable, image_rows, image_sizes, of_category, read_sections
+from pctlib.data.coco_format import EntryTable, image_rows, image_sizes, of_category, read_sections
 from pctlib.data.people import BOX_AREA_SHARE, People
 from pctlib.io import read_json
 from pctlib.skeletons import COCO, Skeleton
@@ -42,45 +42,36 @@ def read_detections(
         ValueError: if an entry lacks a field, names an unknown image, or holds NaN; names file and index.
     """
     content = read_sections(annotation_file)
-    table = AnnotationTable(str(detection_file), _numbered(detection_file))
-    excluded = {"other category": table.keep(of_category(table, content["categories"], "person"))}
-    scores = _scores(table)
+    table = EntryTable(str(detection_file), _list_of(detection_file), "detection", with_ids=False)
+    excluded = {"other category": table.keep(of_category(table, content.categories, "person"))}
+    scores = table.numbers("score")
     excluded["low score"] = table.keep(scores >= min_score)
     scores = scores[scores >= min_score]
     boxes = table.numbers("bbox", 4)
     filled = (boxes[:, 2:] > 0).all(1)
     excluded["empty box"] = table.keep(filled)
-    rows = image_rows(table, content["images"])
-    files = [content["images"][row].get("file_name", "") for row in rows]
+    rows = image_rows(table, content.images)
+    files = [content.images.entries[row].get("file_name", "") for row in rows]
     N, K = len(rows), skeleton.num_keypoints
     return People(
         skeleton=skeleton,
         image_files=[Path() if image_dir is None else Path(image_dir) / file for file in files],
         image_ids=table.integers("image_id"),
-        annotation_ids=table.integers("id"),
+        annotation_ids=table.places + 1,
         boxes_xywh=boxes[filled],
         areas=BOX_AREA_SHARE * boxes[filled, 2] * boxes[filled, 3],
         keypoints_image=np.zeros((N, K, 2), np.float32),
         visible=np.zeros((N, K), np.uint8),
-        image_sizes=image_sizes(str(annotation_file), content["images"])[rows],
+        image_sizes=image_sizes(content.images)[rows],
         box_scores=scores[filled],
         source=str(detection_file),
         excluded={why: count for why, count in excluded.items() if count},
     )
 
 
-def _numbered(file: str | Path) -> list[dict]:
-    """Return the entries of a result file with an id, their place from 1."""
+def _list_of(file: str | Path) -> list[dict]:
+    """Return the entries of a result file."""
     entries = read_json(file)
-    if not isinstance(entries, list) or not all(isinstance(entry, dict) for entry in entries):
+    if not isinstance(entries, list):
         raise ValueError(f"{file}: expected a list of detections, each with image_id, bbox and score")
-    return [{**entry, "id": place} for place, entry in enumerate(entries, start=1)]
-
-
-def _scores(table: AnnotationTable) -> np.ndarray:
-    """Return the scores [N]."""
-    values = table.column("score")
-    for row, value in enumerate(values):
-        if not isinstance(value, int | float) or not np.isfinite(value):
-            raise table.error(row, f"field 'score' must be a finite number, got {value!r}")
-    return np.array(values, np.float64).reshape(-1)
+    return entries

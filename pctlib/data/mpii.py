@@ -230,25 +230,3 @@ def _has(struct: Any, name: str) -> bool:
 
 def _points(rect: Any) -> np.ndarray:
     return np.atleast_1d(rect.annopoints.point) if _has(rect, "annopoints") else np.array([])
-
-
-def read_mpii_head_sizes(path: str | Path) -> np.ndarray:
-    """Return the reference lengths of PCKh, one a person in the order of the file.
-
-    Args:
-        path: the HDF5 file (field `normalize`), or gt_valid.mat of HRNet (`headboxes_src`).
-
-    Returns:
-        float32 [N], pixels: 0.6 x diagonal of the head box.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file does not hold them.
-    """
-    path = existing_file(path)
-    if path.suffix == ".h5":
-        return read_hdf5_fields(path, ("normalize",))["normalize"].astype(np.float32)
-    corners = np.asarray(read_matlab(path, "headboxes_src"), np.float64)  # [2 corners, 2, N]
-    if corners.ndim != 3 or corners.shape[:2] != (2, 2):
-        raise ValueError(f"{path}: headboxes_src needs shape (2, 2, N), got {corners.shape}")
-    return (0.6 * np.linalg.norm(corners[1] - corners[0], axis=0)).astype(np.float32)

@@ -68,9 +68,7 @@ def evaluate_crowdpose(
 
 def _crowd_indices(file: AnnotationFile) -> np.ndarray:
     """Return the crowd index [I] of the images."""
-    for index, image in enumerate(file.images):
-        value = image.get("crowdIndex")
-        if not isinstance(value, int | float) or not np.isfinite(value):
-            where = f"{file.source}, image {index} (id {image['id']})"
-            raise ValueError(f"{where}: crowdIndex is {value!r}, expected a number in 0..1")
-    return np.array([image["crowdIndex"] for image in file.images], dtype=np.float64)
+    values = file.images.numbers("crowdIndex")
+    for row in np.flatnonzero((values < 0) | (values > 1))[:1]:
+        raise file.images.error(int(row), f"crowdIndex must be in 0..1, got {values[row]:g}")
+    return values

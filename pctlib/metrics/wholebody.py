@@ -1,12 +1,11 @@
 """COCO-WholeBody: AP, AR and errors of the body, its parts and the whole."""
 
 import dataclasses
-from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from pctlib.data.coco_format import EntryTable
 from pctlib.data.people import People
 from pctlib.metrics.coco import people_truth, sigmas_of
 from pctlib.metrics.evaluation import Evaluation
@@ -53,12 +52,12 @@ def evaluate_wholebody(annotation_file: str | Path, results: Results) -> Evaluat
     """
     file = read_annotations(annotation_file)
     truth = ground_truth(file, fields=FIELDS)
-    found, entries = detections(results, file, fields=FIELDS)
+    found, table = detections(results, file, fields=FIELDS)
     rows, counts = {}, count_inputs(truth, found)
     del counts["persons without keypoints ignored"], counts["annotated persons scored"]
     for part, columns in PARTS.items():
         part_truth = _part_of_truth(truth, columns)
-        part_found = _part_of_detections(found, columns, _part_scores(entries, part, found.scores))
+        part_found = _part_of_detections(found, columns, _part_scores(table, part, found.scores))
         sigmas = COCO_WHOLEBODY.sigmas[columns]
         rows[part] = KeypointEvaluation(part_truth, part_found, sigmas=sigmas).run()
         counts[f"persons scored for {part}"] = int((~part_truth.ignored).sum())
@@ -158,13 +157,13 @@ def _part_of_detections(found: Detections, columns: slice, scores: np.ndarray) -
     )
 
 
-def _part_scores(entries: Sequence[Mapping[str, Any]], part: str, scores: np.ndarray) -> np.ndarray:
+def _part_scores(table: EntryTable, part: str, scores: np.ndarray) -> np.ndarray:
     """Return [M] scores of the part; the body and results without the field keep the score of the person."""
     if part == "body":
         return scores
     name = f"{part}_score"
-    values = [entry.get(name, score) for entry, score in zip(entries, scores.tolist(), strict=True)]
-    for index, value in enumerate(values):
+    values = [entry.get(name, score) for entry, score in zip(table.entries, scores.tolist(), strict=True)]
+    for row, value in enumerate(values):
         if not isinstance(value, int | float) or not np.isfinite(value):
-            raise ValueError(f"result {index}: {name} is {value!r}, expected a finite number")
+            raise table.error(row, f"field {name!r} must be a finite number, got {value!r}")
     return np.array(values, dtype=np.float64)

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from pctlib.data.crowdpose import read_crowd_indices, read_crowdpose
+from pctlib.data.crowdpose import read_crowdpose
 from pctlib.skeletons import CROWDPOSE
 
 
@@ -49,16 +49,6 @@ def test_empty_boxes_are_refused_or_counted(tmp_path):
     assert read_crowdpose(path, skip_invalid=True).excluded["invalid box or area"] == 1
 
 
-def test_crowd_indices(tmp_path):
-    assert read_crowd_indices(write(tmp_path / "a.json", person())) == {3: 0.25}
-    for value in (None, 1.5):
-        with pytest.raises(ValueError, match=r"a\.json: image 3 \(index 0\): crowdIndex must be in 0\.\.1"):
-            read_crowd_indices(write(tmp_path / "a.json", person(), crowdIndex=value))
-    (tmp_path / "a.json").write_text("[]")
-    with pytest.raises(ValueError, match="section 'images' is missing"):
-        read_crowd_indices(tmp_path / "a.json")
-
-
 def test_local_sample(shared):
     root = shared / "data/fixtures/crowdpose"
     people = read_crowdpose(root / "test_crowdpose.json", root)
@@ -76,4 +66,3 @@ def test_local_sample(shared):
     assert (
         people.keypoints_image[both, 12, 1] < people.keypoints_image[both, 13, 1]
     ).all()  # heads above necks
-    assert read_crowd_indices(root / "test_crowdpose.json") == {106848: 0.33, 103319: 0.39}

@@ -55,12 +55,12 @@ def test_what_is_left_out_is_counted(files):
         ({"score": float("nan")}, "field 'score' must be a finite number, got nan"),
         ({"score": None}, "field 'score' must be a finite number, got None"),
         ({"bbox": [1, 2, 3]}, "field 'bbox' needs 4 numbers, got 3"),
-        ({"bbox": [1, 2, 3, float("nan")]}, "field 'bbox' holds NaN or infinity"),
+        ({"bbox": [1, 2, 3, float("nan")]}, r"field 'bbox\[3\]' must be a finite number, got nan"),
         ({"category_id": 9}, "category_id 9 is not in section 'categories'"),
     ],
 )
 def test_bad_detections_are_named(files, change, message):
-    with pytest.raises(ValueError, match=rf"found\.json: annotation 2 \(index 1\): {message}"):
+    with pytest.raises(ValueError, match=rf"found\.json: detection \(index 1\): {message}"):
         read_detections(*files(BOX, {**BOX, **change}))
 
 

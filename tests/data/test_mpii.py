@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import scipy.io
 
-from pctlib.data.mpii import read_mpii, read_mpii_head_sizes
+from pctlib.data.mpii import read_mpii
 from pctlib.skeletons import MPII
 
 RNG = np.random.default_rng(16)
@@ -172,16 +172,6 @@ def test_split_belongs_to_the_release_only(tmp_path):
             read_mpii(path, "images", split=split)
 
 
-def test_head_sizes(tmp_path):
-    np.testing.assert_allclose(read_mpii_head_sizes(write_hdf5(tmp_path / "valid.h5")), [42.5])
-    corners = np.stack([np.array([[0, 0], [30, 40]]), np.array([[5, 5], [11, 13]])], axis=-1)  # [2, 2, N]
-    scipy.io.savemat(tmp_path / "gt_valid.mat", {"headboxes_src": corners})
-    np.testing.assert_allclose(read_mpii_head_sizes(tmp_path / "gt_valid.mat"), [30, 6])  # 0.6 x 50, 0.6 x 10
-    scipy.io.savemat(tmp_path / "bad.mat", {"headboxes_src": np.zeros((3, 2, 4))})
-    with pytest.raises(ValueError, match=r"headboxes_src needs shape \(2, 2, N\), got \(3, 2, 4\)"):
-        read_mpii_head_sizes(tmp_path / "bad.mat")
-
-
 def test_local_sample(shared):
     people = read_mpii(shared / "data/mpii-poses/valid.h5", "images")
     assert (len(people), len(np.unique(people.image_ids))) == (2000, 1847)
@@ -198,4 +188,3 @@ def test_local_sample(shared):
         people.keypoints_image <= people.boxes_xywh[:, None, :2] + people.boxes_xywh[:, None, 2:]
     )
     assert inside.all(-1)[people.labelled].mean() > 0.95
-    assert len(read_mpii_head_sizes(shared / "data/mpii-poses/valid.h5")) == 2000

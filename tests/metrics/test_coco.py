@@ -129,7 +129,7 @@ def test_what_does_not_count_is_counted(coco_set, save):
 
 def test_the_skeleton_gives_the_number_of_keypoints(coco_set, save):
     content, results = coco_set(K=14)
-    with pytest.raises(ValueError, match="keypoints has 42 numbers, expected 51"):
+    with pytest.raises(ValueError, match="field 'keypoints' needs 51 numbers, got 42"):
         evaluate_coco(save(content), results)
     assert evaluate_coco(save(content), results, skeleton=CROWDPOSE, protocol="mine").protocol == "mine"
 

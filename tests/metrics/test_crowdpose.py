@@ -51,10 +51,20 @@ def test_images_of_each_level_are_counted(crowd_set, save):
     assert sum(counts[f"{level} images"] for level in ("easy", "medium", "hard")) == 24
 
 
-def test_a_missing_crowd_index_is_named(crowd_set, save):
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        (1.5, r"crowdIndex must be in 0\.\.1, got 1.5"),
+        (None, "field 'crowdIndex' must be a finite number, got None"),
+    ],
+)
+def test_a_wrong_crowd_index_is_named(crowd_set, save, value, message):
     content, results, _ = crowd_set
+    content["images"][4]["crowdIndex"] = value
+    with pytest.raises(ValueError, match=r"image 14 \(index 4\): " + message):
+        evaluate_crowdpose(save(content), results)
     del content["images"][4]["crowdIndex"]
-    with pytest.raises(ValueError, match=r"image 4 \(id 14\): crowdIndex is None"):
+    with pytest.raises(ValueError, match=r"image 14 \(index 4\): field 'crowdIndex' is missing"):
         evaluate_crowdpose(save(content), results)
 
 
@@ -67,7 +77,7 @@ def test_falling_boundaries_are_refused(crowd_set, save):
 def test_coco_results_are_refused(crowd_set, save):
     content, results, _ = crowd_set
     results[0]["keypoints"] = [0.0] * 51
-    with pytest.raises(ValueError, match="result 0: keypoints has 51 numbers, expected 42"):
+    with pytest.raises(ValueError, match=r"result \(index 0\): field 'keypoints' needs 42 numbers, got 51"):
         evaluate_crowdpose(save(content), results)
 
 

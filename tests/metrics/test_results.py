@@ -51,6 +51,16 @@ def test_annotations_become_arrays(save):
     assert boxes.areas.tolist() == [100, 100, 100]
 
 
+def test_whole_numbers_may_be_written_as_pandas_does(save):
+    data = content()
+    for person in data["annotations"]:
+        person.update(id=float(person["id"]), image_id=float(person["image_id"]))
+    truth = ground_truth(read_annotations(save(data)), fields=FIELDS)
+    assert truth.person_image_ids.tolist() == [6, 6, 5]
+    assert truth.annotation_ids.dtype == np.int64
+    assert truth.annotation_ids.tolist() == [70, 71, 72]
+
+
 def test_people_without_a_count_are_ignored_if_nothing_is_labelled(save):
     data = content()
     for person in data["annotations"]:
@@ -60,8 +70,8 @@ def test_people_without_a_count_are_ignored_if_nothing_is_labelled(save):
 
 def test_results_become_arrays(save):
     file = read_annotations(save(content()))
-    found, entries = detections(save(results(), "r.json"), file, fields=FIELDS)
-    assert entries == results()
+    found, table = detections(save(results(), "r.json"), file, fields=FIELDS)
+    assert table.entries == results()
     assert found.image_ids.tolist() == [6, 6]
     assert found.confidences.tolist() == [[0.5, 0.7], [0.1, 0.2]]
     assert found.scores.tolist() == [0.9, 0.3]
@@ -96,31 +106,49 @@ def broken(change):
     return data
 
 
+AT_1 = r"a\.json: annotation 71 \(index 1\): "
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
+        (lambda d: d.pop("images"), "a.json: section 'images' is missing"),
+        (lambda d: d.update(annotations={}), "a.json: section 'annotations' is missing"),
+        (lambda d: d["annotations"][2].update(id=70), r"two annotations have the id 70 \(index 0 and 2\)"),
+        (lambda d: d["annotations"][1].update(id="x"), r"x \(index 1\): field 'id' must be a whole .*'x'"),
+        (lambda d: d["annotations"][1].update(id=2**64), r"\(index 1\): field 'id' must fit 64 bits"),
+        (lambda d: d["images"][1].update(id=5), r"two images have the id 5 \(index 0 and 1\)"),
+        (lambda d: d["images"][1].update(id="5"), r"image 5 \(index 1\): field 'id' must be a whole .*'5'"),
         (
-            lambda d: d.pop("images"),
-            "a.json: expected a COCO annotation file, an object with a list 'images'",
+            lambda d: d["annotations"][1].update(image_id=9),
+            AT_1 + "image_id 9 is not in section 'images'",
         ),
-        (lambda d: d.update(annotations={}), "with a list 'annotations'"),
-        (lambda d: d["annotations"][2].update(id=70), "annotation 2: id 70 is already that of entry 0"),
-        (lambda d: d["annotations"][1].update(id="x"), "annotation 1: id is 'x', expected a whole number"),
-        (lambda d: d["images"][1].update(id=5), "image 1: id 5 is already that of entry 0"),
-        (lambda d: d["annotations"][1].update(image_id=9), "annotation 1: image_id 9 is not among the 2"),
-        (lambda d: d["annotations"][1].pop("image_id"), r"annotation 1 \(id 71\): has no field 'image_id'"),
-        (lambda d: d["annotations"].__setitem__(1, 7), "annotation 1: expected an object, got int"),
-        (lambda d: d["annotations"][1].update(category_id=[1]), r"annotation 1: category_id is \[1\], exp"),
-        (lambda d: d["annotations"][1].update(num_keypoints=None), "annotation 1: num_keypoints is None"),
-        (lambda d: d["annotations"][1].update(iscrowd="0"), "annotation 1: iscrowd is '0', expected a whole"),
+        (lambda d: d["annotations"][1].pop("image_id"), AT_1 + "field 'image_id' is missing"),
+        (
+            lambda d: d["annotations"].__setitem__(1, 7),
+            r"annotation \(index 1\): expected an object, got",
+        ),
+        (lambda d: d["annotations"][1].update(category_id=[1]), AT_1 + r"field 'category_id' must .* \[1\]"),
+        (
+            lambda d: d["annotations"][1].update(num_keypoints=None),
+            AT_1 + "field 'num_keypoints' .* None",
+        ),
+        (lambda d: d["annotations"][1].update(iscrowd="0"), AT_1 + "field 'iscrowd' must be a whole .* '0'"),
+        (lambda d: d["annotations"][1].update(iscrowd=0.5), AT_1 + "field 'iscrowd' must be a whole .* 0.5"),
         (lambda d: d["annotations"][1].update(category_id=3), r"one annotated category.*\[1, 3\]"),
-        (lambda d: d["annotations"][2].pop("area"), r"annotation 2 \(id 72\): has no field 'area'"),
-        (lambda d: d["annotations"][2].pop("keypoints"), r"annotation 2 \(id 72\): has no field 'keypoints'"),
-        (lambda d: d["annotations"][0].update(keypoints=[1] * 51), "keypoints has 51 numbers, expected 6"),
-        (lambda d: d["annotations"][0].update(bbox=[1, 2, 3]), "bbox has 3 numbers, expected 4"),
-        (lambda d: d["annotations"][0].update(bbox=7), "bbox has int numbers, expected 4"),
-        (lambda d: d["annotations"][1].update(area=float("nan")), r"\(id 71\): area\[0\] is nan"),
-        (lambda d: d["annotations"][1].update(area="big"), r"area\[0\] is 'big', expected a finite number"),
+        (lambda d: d["annotations"][1].pop("area"), AT_1 + "field 'area' is missing"),
+        (lambda d: d["annotations"][1].pop("keypoints"), AT_1 + "field 'keypoints' is missing"),
+        (lambda d: d["annotations"][1].update(keypoints=[1] * 51), AT_1 + "field 'keypoints' needs 6 .* 51"),
+        (
+            lambda d: d["annotations"][1].update(keypoints=[[1]] * 6),
+            AT_1 + r"field 'keypoints\[0\]' .*\[1\]",
+        ),
+        (lambda d: d["annotations"][1].update(keypoints=["1"] * 6), AT_1 + r"field 'keypoints\[0\]' .* '1'"),
+        (lambda d: d["annotations"][1].update(bbox=[1, 2, 3]), AT_1 + "field 'bbox' needs 4 numbers, got 3"),
+        (lambda d: d["annotations"][1].update(bbox=7), AT_1 + "field 'bbox' needs 4 numbers, got 7"),
+        (lambda d: d["annotations"][1].update(area=float("nan")), AT_1 + "field 'area' must be .* got nan"),
+        (lambda d: d["annotations"][1].update(area="big"), AT_1 + "field 'area' must be a finite .* 'big'"),
+        (lambda d: d["annotations"][1].update(area="90"), AT_1 + "field 'area' must be a finite .* '90'"),
     ],
 )
 def test_bad_annotations_are_named(save, change, match):
@@ -129,25 +157,27 @@ def test_bad_annotations_are_named(save, change, match):
         ground_truth(read_annotations(path), fields=FIELDS)
 
 
+RESULT_1 = r"r\.json: result \(index 1\): "
+
+
 @pytest.mark.parametrize(
     ("change", "match"),
     [
+        (lambda r: r[1].update(image_id=99), RESULT_1 + "image_id 99 is not in section 'images' of 2"),
+        (lambda r: r[1].update(image_id="6"), RESULT_1 + "field 'image_id' must be a whole number, got '6'"),
+        (lambda r: r[1].pop("image_id"), RESULT_1 + "field 'image_id' is missing"),
+        (lambda r: r[1].update(category_id=2), RESULT_1 + "category_id is 2, expected 1 as annotated"),
+        (lambda r: r[1].pop("keypoints"), RESULT_1 + "field 'keypoints' is missing"),
+        (lambda r: r[1].update(keypoints=[0] * 51), RESULT_1 + "field 'keypoints' needs 6 numbers, got 51"),
         (
-            lambda r: r[1].update(image_id=99),
-            "r.json, result 1: image_id 99 is not among the 2 annotated images",
+            lambda r: r[1]["keypoints"].__setitem__(3, float("inf")),
+            RESULT_1 + r"field 'keypoints\[3\]' .*inf",
         ),
-        (lambda r: r[1].update(image_id="6"), "result 1: image_id '6' is not among"),
-        (lambda r: r[1].pop("image_id"), "result 1: has no field 'image_id'"),
-        (lambda r: r[1].update(category_id=2), "result 1: category_id is 2, expected 1 as annotated"),
-        (lambda r: r[1].pop("keypoints"), "result 1: has no field 'keypoints'"),
-        (lambda r: r[1].update(keypoints=[0] * 51), "result 1: keypoints has 51 numbers, expected 6"),
-        (lambda r: [x.update(keypoints=[0] * 9) for x in r], "result 0: keypoints has 9 numbers, expected 6"),
-        (lambda r: r[0]["keypoints"].__setitem__(3, float("inf")), r"result 0: keypoints\[3\] is inf"),
-        (lambda r: r[0]["keypoints"].__setitem__(3, None), r"result 0: keypoints\[3\] is None"),
-        (lambda r: r[0].update(score=float("nan")), r"result 0: score\[0\] is nan, expected a finite number"),
-        (lambda r: r[0].pop("score"), "result 0: has no field 'score'"),
-        (lambda r: r[0].update(bbox=[1, 2, 3, 4]), "result 1: has no field 'bbox'"),
-        (lambda r: r.append(5), "entry 2: expected an object, got int"),
+        (lambda r: r[1]["keypoints"].__setitem__(3, None), RESULT_1 + r"field 'keypoints\[3\]' .* None"),
+        (lambda r: r[1].update(score=float("nan")), RESULT_1 + "field 'score' must be a finite .* nan"),
+        (lambda r: r[1].pop("score"), RESULT_1 + "field 'score' is missing"),
+        (lambda r: r[0].update(bbox=[1, 2, 3, 4]), RESULT_1 + "field 'bbox' is missing"),
+        (lambda r: r.append(5), r"result \(index 2\): expected an object, got"),
     ],
 )
 def test_bad_results_are_named(save, change, match):
