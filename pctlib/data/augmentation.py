@@ -23,12 +23,13 @@ from pctlib.data.crops import (
     flip_affine,
     invert_affine,
     keypoint_boxes,
+    transform_joints_3d,
     transform_points,
     udp_affine,
     warp_images,
 )
 from pctlib.data.images import normalize
-from pctlib.skeletons import Skeleton
+from pctlib.skeletons import H36M, Skeleton
 
 # Half-body transform of mmpose: fewest labelled keypoints, fewest of a half, preference, factor on the box.
 _HALF_BODY_MIN, _UPPER_MIN, _LOWER_MIN, _UPPER_PREFERRED, _HALF_BODY_PADDING = 9, 2, 3, 0.7, 1.5
@@ -85,13 +86,17 @@ class Inputs(NamedTuple):
     """What a network and its loss take.
 
     images: float32 [B, 3, H, W], normalised; keypoints: [B, K, 2] input pixels, also those outside the input;
-    visible: uint8 [B, K] COCO flags; affine: [B, 2, 3] image -> input, mirroring included.
+    visible: uint8 [B, K] COCO flags; affine: [B, 2, 3] image -> input, mirroring included; keypoints_3d:
+    [B, K3, 3] millimetres in the camera frame of the input (turned and mirrored with it), None without 3D
+    joints; joints: [B, K3, 2] where these appear, input pixels, None without them or their camera.
     """
 
     images: Tensor
     keypoints: Tensor
     visible: Tensor
     affine: Tensor
+    keypoints_3d: Tensor | None = None
+    joints: Tensor | None = None
 
 
 def make_inputs(
@@ -103,6 +108,7 @@ def make_inputs(
     generator: torch.Generator | None = None,
     padding: float = 1.25,
     udp: bool = False,
+    skeleton_3d: Skeleton = H36M,
 ) -> Inputs:
     """Cut the network inputs out of a batch of patches.
 
@@ -114,9 +120,10 @@ def make_inputs(
         generator: CPU generator of all random numbers; needed with `augmentation`.
         padding: factor on the box.
         udp: use the unbiased affine of `udp_affine`.
+        skeleton_3d: keypoint set of the 3D joints, if the batch has any.
 
     Raises:
-        ValueError: if the generator is missing, or the keypoints are not those of `skeleton`.
+        ValueError: if the generator is missing, or the keypoints are not those of the skeletons.
     """
     keypoints, visible = batch["keypoints_image"], batch["visible"]
     if keypoints.shape[1] != skeleton.num_keypoints:
@@ -128,7 +135,8 @@ def make_inputs(
     if augmentation is None:
         affine = make_affine(batch["boxes_xywh"], input_size, padding=padding)
         images = _render(batch, affine, input_size)
-        return Inputs(images, transform_points(affine, keypoints), visible, affine)
+        joints = _joints_3d(batch, affine, skeleton_3d)
+        return Inputs(images, transform_points(affine, keypoints), visible, affine, *joints)
 
     draws = _Draws.make(len(keypoints), generator, augmentation, keypoints.device)
     boxes, box_padding = _boxes(batch, skeleton, augmentation, draws, padding)
@@ -144,7 +152,25 @@ def make_inputs(
     hidden = _inside(keypoints[:, None, :, 0], keypoints[:, None, :, 1], occluders)[:, 0]  # [B, K]
     visible = torch.where(hidden & (visible == 2), 1, visible).to(visible.dtype)
     images = _render(batch, affine, input_size, augmentation=augmentation, draws=draws, occluders=occluders)
-    return Inputs(images, keypoints, visible, affine)
+    return Inputs(images, keypoints, visible, affine, *_joints_3d(batch, affine, skeleton_3d))
+
+
+def _joints_3d(
+    batch: dict[str, Tensor], affine: Tensor, skeleton: Skeleton
+) -> tuple[Tensor | None, Tensor | None]:
+    """Return the 3D joints [B, K3, 3] of a batch and their pixels [B, K3, 2], as the inputs show them."""
+    joints, pixels = batch.get("keypoints_3d"), batch.get("joints_image")
+    if joints is None:
+        return None, None
+    if joints.shape[1] != skeleton.num_keypoints:
+        got = f"the batch has {joints.shape[1]} 3D joints"
+        raise ValueError(f"skeleton {skeleton.name} has {skeleton.num_keypoints} keypoints, {got}")
+    permutation = list(skeleton.flip_permutation)
+    if pixels is not None:
+        pixels = transform_points(affine, pixels)
+        mirrored = torch.linalg.det(affine[:, :, :2]) < 0  # [B]
+        pixels = torch.where(mirrored[:, None, None], pixels[:, permutation], pixels)
+    return transform_joints_3d(affine, joints, permutation), pixels
 
 
 class _Draws(NamedTuple):

@@ -6,6 +6,8 @@ Source: the conventions of mmpose 1.x (`TopdownAffine`, `GetBBoxCenterScale`); U
 arXiv:1911.07524.
 """
 
+from collections.abc import Sequence
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -127,6 +129,36 @@ def transform_points(affine: Tensor, points: Tensor) -> Tensor:
         [B, K, 2] in the other space.
     """
     return points @ affine[:, :, :2].transpose(1, 2) + affine[:, None, :, 2]
+
+
+def in_plane(affine: Tensor) -> Tensor:
+    """Return the turn, and mirroring where there is one, that an affine [B, 2, 3] contains: [B, 2, 2].
+
+    Scale and shift change where and how large a person appears, not the pose in the camera's frame; a turn
+    and a mirroring of the picture change the pose. The affine must not stretch the picture.
+    """
+    linear = affine[:, :, :2]
+    return linear / torch.linalg.det(linear).abs().sqrt()[:, None, None]
+
+
+def transform_joints_3d(affine: Tensor, joints: Tensor, flip_permutation: Sequence[int]) -> Tensor:
+    """Return 3D joints as they are in the picture that the affine makes: turned and mirrored with it.
+
+    This is the one rule by which a 3D pose follows a crop, whatever the crop was made of; the inverse affine
+    takes a prediction back.
+
+    Args:
+        affine: [B, 2, 3] image -> input, mirroring included.
+        joints: [B, K, 3] millimetres, camera frame (x right, y down) or relative to a joint in it.
+        flip_permutation: K indices, `Skeleton.flip_permutation`; left and right change places in a mirror.
+
+    Returns:
+        [B, K, 3] millimetres; depth stays as it is.
+    """
+    turn = in_plane(affine).to(joints)  # [B, 2, 2]
+    moved = torch.cat([joints[..., :2] @ turn.transpose(1, 2), joints[..., 2:]], dim=-1)
+    mirrored = torch.linalg.det(turn) < 0  # [B]
+    return torch.where(mirrored[:, None, None], moved[:, list(flip_permutation)], moved)
 
 
 def flip_keypoints(keypoints: Tensor, flip_permutation: tuple[int, ...], width: int) -> Tensor:

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from pctlib.data.cameras import Camera, read_h36m_cameras
+from pctlib.data.check_3d import check_units
 from pctlib.data.containers import read_npz, read_object_npz
 from pctlib.data.people import BOX_AREA_SHARE, People
 from pctlib.skeletons import H36M
@@ -29,7 +30,9 @@ _MM_PER_METRE = 1000
 _NAME = re.compile(r"(?P<subject>S\d+)_(?P<action>[A-Za-z]+)[ _]?\d*\.(?P<camera>\d+)_(?P<frame>\d+)")
 
 
-def read_h36m(annotations: str | Path, images_dir: str | Path) -> People:
+def read_h36m(
+    annotations: str | Path, images_dir: str | Path, *, cameras: str | Path | None = None
+) -> People:
     """Read the flat npz of SPIN and mmpose (h36m_train.npz, h36m_test.npz), one frame of one camera a row.
 
     Args:
@@ -37,15 +40,17 @@ def read_h36m(annotations: str | Path, images_dir: str | Path) -> People:
             1.2 x the bounds of the joints), part [N, 17, 3] (pixels, labelled) and S [N, 17, 4] (metres,
             camera frame; the last column is not read).
         images_dir: folder that `imgname` starts from.
+        cameras: cameras.pkl (`read_h36m_cameras`), for what needs the lens; None where nothing does.
 
     Returns:
-        One row a frame. Whether a joint is hidden is not recorded, so labelled joints get flag 2.
-        `keypoints_3d` is in the camera frame, millimetres, not relative to the root. Areas are box areas x
-        0.53.
+        One row a frame; `actions` where all frames are named as Human3.6M's are. Whether a joint is hidden is
+        not recorded, so labelled joints get flag 2. `keypoints_3d` is in the camera frame, millimetres, not
+        relative to the root. Areas are box areas x 0.53.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if an array is missing or has another shape (files with 24 SMPL joints are refused).
+        ValueError: if an array is missing or has another shape (files with 24 SMPL joints are refused), a
+            camera is missing, or the bodies are of a size that other units than metres explain.
     """
     arrays = read_npz(annotations, ("imgname", "center", "scale", "part", "S"))
     N = len(arrays["imgname"])
@@ -55,8 +60,11 @@ def read_h36m(annotations: str | Path, images_dir: str | Path) -> People:
     sides = _PIXELS_PER_SCALE * arrays["scale"][:, None]  # [N, 1]
     boxes = np.concatenate([arrays["center"] - sides / 2, sides, sides], axis=1)  # [N, 4]
     labelled = arrays["part"][..., 2] > 0
+    names = [str(name) for name in arrays["imgname"]]
+    views = None if cameras is None else _cameras_of(names, read_h36m_cameras(cameras), str(cameras))
     return _people(
-        names=[str(name) for name in arrays["imgname"]],
+        names=names,
+        views=views,
         images_dir=Path(images_dir),
         boxes=boxes,
         keypoints_image=np.where(labelled[..., None], arrays["part"][..., :2], 0.0),
@@ -116,6 +124,7 @@ def read_h36m_videopose(
     keypoints_image, keypoints_3d, sizes = (np.concatenate([p[i] for p in parts]) for i in (1, 2, 3))
     return _people(
         names=names,
+        views=_cameras_of(names, films.cameras, str(cameras)),
         images_dir=Path(images_dir),
         boxes=_boxes(keypoints_image),
         keypoints_image=keypoints_image,
@@ -140,6 +149,18 @@ def h36m_actions(people: People) -> list[str]:
             raise ValueError(f"{people.source}: row {row}, {file} is not named S1_Action_1.camera_frame.jpg")
         actions.append(match["action"])
     return actions
+
+
+def _cameras_of(names: list[str], cameras: dict[tuple[str, str], Camera], source: str) -> list[Camera]:
+    """Return the camera of each frame, by the subject and camera in its name."""
+    found = []
+    for row, name in enumerate(names):
+        match = _NAME.match(PurePosixPath(name).name)
+        key = None if match is None else (match["subject"], match["camera"])
+        if key not in cameras:
+            raise ValueError(f"{source}: there is no camera for row {row}, {name}")
+        found.append(cameras[key])
+    return found
 
 
 @dataclass(frozen=True)
@@ -221,9 +242,19 @@ def _people(
     keypoints_3d: np.ndarray,
     image_sizes: np.ndarray,
     source: str,
+    views: list[Camera] | None = None,
     excluded: dict[str, int] | None = None,
 ) -> People:
     """Return the table; image ids number the distinct names in alphabetical order, from 1."""
+    check_units(keypoints_3d, H36M, source)
+    matches = [_NAME.match(PurePosixPath(name).name) for name in names]
+    lens = {}
+    if views is not None:
+        lens = {
+            "focal": [view.focal for view in views],
+            "principal_point": [view.center for view in views],
+            "distortion": [[*view.radial, *view.tangential] for view in views],
+        }
     return People(
         skeleton=H36M,
         image_files=[images_dir / name for name in names],
@@ -235,6 +266,8 @@ def _people(
         visible=visible,
         image_sizes=image_sizes,
         keypoints_3d=keypoints_3d,
+        actions=np.array([match["action"] for match in matches]) if all(matches) else None,
+        **lens,
         source=source,
         excluded=excluded or {},
     )

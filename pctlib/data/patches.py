@@ -67,6 +67,11 @@ class Patches(Dataset):
             "boxes_xywh": torch.from_numpy(people.boxes_xywh),  # [N, 4]
             "area": torch.from_numpy(people.areas),  # [N]
         }
+        if people.keypoints_3d is not None:
+            self.columns["keypoints_3d"] = torch.from_numpy(people.keypoints_3d)  # [N, K3, 3]
+        joints_image = people.joints_image
+        if joints_image is not None:
+            self.columns["joints_image"] = torch.from_numpy(joints_image)  # [N, K3, 2]
         self.affines = self._affines(padding)  # [N, 2, 3] image -> patch
         self._min_scales = self._scales_by_file()
         self._last: tuple[Path | None, Any] = (None, None)  # persons of one image tend to follow each other
@@ -81,7 +86,8 @@ class Patches(Dataset):
 
         Returns:
             patch: uint8 [3, P, P] RGB; affine: [2, 3] image -> patch; index: row in `people`; and the row's
-            keypoints_image [K, 2], visible [K], boxes_xywh [4] and area.
+            keypoints_image [K, 2], visible [K], boxes_xywh [4], area and, if there are 3D joints,
+            keypoints_3d [K3, 3] and joints_image [K3, 2].
 
         Raises:
             FileNotFoundError: if the image is missing.
@@ -196,7 +202,8 @@ def collate(items: Sequence[dict[str, Tensor]]) -> Batch:
 
     Returns:
         patch: uint8 [B, 3, P, P]; affine: [B, 2, 3] image -> patch; keypoints_image: [B, K, 2];
-        visible: [B, K]; boxes_xywh: [B, 4]; area: [B]; index: [B], rows in the table of people.
+        visible: [B, K]; boxes_xywh: [B, 4]; area: [B]; index: [B], rows in the table of people; keypoints_3d:
+        [B, K3, 3] and joints_image [B, K3, 2], their pixels, if there are 3D joints.
     """
     return {name: torch.stack([item[name] for item in items]) for name in items[0]}
 

@@ -6,13 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
-from pctlib.skeletons import Skeleton, correspondence
+from pctlib.data.camera_space import Lenses
+from pctlib.skeletons import H36M, Skeleton, correspondence
 
 # COCO area of a person / area of the box, where a set has no segment: the factor of crowdposetools and
 # mmpose.
 BOX_AREA_SHARE = 0.53
 
-_OPTIONAL = ("keypoints_3d", "occlusion", "box_scores")
+_OPTIONAL = ("keypoints_3d", "occlusion", "box_scores", "actions", "focal", "principal_point", "distortion")
 
 
 @dataclass
@@ -33,6 +34,11 @@ class People:
         occlusion: float32 [N] share of the body inside the image that is hidden, 0 to 1; or None.
         box_scores: float32 [N] confidence of boxes that a detector found, any finite number; None for
             annotated boxes.
+        actions: text [N], what the person is doing, by which 3D errors are listed; or None.
+        focal: float32 [N, 2] focal lengths of the camera, pixels, above 0; or None.
+        principal_point: float32 [N, 2] pixels; or None.
+        distortion: float32 [N, 5] of the lens, see `Lenses`; None where it has none.
+        skeleton_3d: keypoint set of `keypoints_3d`.
         source: file or folder it was read from, for messages.
         excluded: why -> how many persons the reader left out by protocol.
 
@@ -53,6 +59,11 @@ class People:
     keypoints_3d: np.ndarray | None = None
     occlusion: np.ndarray | None = None
     box_scores: np.ndarray | None = None
+    actions: np.ndarray | None = None
+    focal: np.ndarray | None = None
+    principal_point: np.ndarray | None = None
+    distortion: np.ndarray | None = None
+    skeleton_3d: Skeleton = H36M
     source: str = ""
     excluded: dict[str, int] = field(default_factory=dict)
 
@@ -80,6 +91,7 @@ class People:
         image_files = [self.image_files[row] for row in rows]
         return People(
             skeleton=self.skeleton,
+            skeleton_3d=self.skeleton_3d,
             image_files=image_files,
             source=self.source,
             excluded=self.excluded,
@@ -104,6 +116,23 @@ class People:
         images = np.random.default_rng(seed).permutation(np.unique(self.image_ids))
         first = np.isin(self.image_ids, images[: round(fraction * len(images))])
         return self.select(first), self.select(~first)
+
+    @property
+    def lenses(self) -> Lenses | None:
+        """Return the cameras, None where they are not known."""
+        if self.focal is None or self.principal_point is None:
+            return None
+        none = np.zeros((len(self), 5), np.float32)
+        return Lenses(self.focal, self.principal_point, none if self.distortion is None else self.distortion)
+
+    @property
+    def joints_image(self) -> np.ndarray | None:
+        """Return where the 3D joints appear, float32 [N, K3, 2] image pixels; None where nothing says it."""
+        if self.keypoints_3d is None:
+            return None
+        if self.lenses is not None:
+            return self.lenses.project(self.keypoints_3d).astype(np.float32)
+        return self.keypoints_image if self.skeleton == self.skeleton_3d else None
 
     @property
     def _name(self) -> str:
@@ -148,6 +177,8 @@ class People:
             self._refuse("occlusion", ~((self.occlusion >= 0) & (self.occlusion <= 1)), "must be in 0..1")
         if self.box_scores is not None:
             self._refuse("box_scores", ~np.isfinite(self.box_scores), "must be a finite number")
+        if self.focal is not None:
+            self._refuse("focal", ~(self.focal > 0).all(1), "must be above 0")
 
     def _refuse(self, name: str, bad: np.ndarray, rule: str) -> None:
         """Raise for the first row [N] that is bad."""
@@ -169,6 +200,10 @@ _ARRAYS: dict[str, tuple[type, tuple[int | str, ...]]] = {
     "keypoints_3d": (np.float32, ("N", "K3", 3)),
     "occlusion": (np.float32, ("N",)),
     "box_scores": (np.float32, ("N",)),
+    "actions": (np.str_, ("N",)),
+    "focal": (np.float32, ("N", 2)),
+    "principal_point": (np.float32, ("N", 2)),
+    "distortion": (np.float32, ("N", 5)),
 }
 
 
@@ -184,7 +219,7 @@ def concatenate(parts: list[People]) -> People:
     if not parts:
         raise ValueError("concatenate needs at least one part, got none")
     names = sorted({part.skeleton.name for part in parts})
-    if any(part.skeleton != parts[0].skeleton for part in parts):
+    if any((part.skeleton, part.skeleton_3d) != (parts[0].skeleton, parts[0].skeleton_3d) for part in parts):
         raise ValueError(f"concatenate needs one skeleton, got {names}; convert() the parts first")
     values = {}
     for name in _ARRAYS:
@@ -198,6 +233,7 @@ def concatenate(parts: list[People]) -> People:
             excluded[why] = excluded.get(why, 0) + count
     return People(
         skeleton=parts[0].skeleton,
+        skeleton_3d=parts[0].skeleton_3d,
         image_files=[file for part in parts for file in part.image_files],
         source=", ".join(dict.fromkeys(part.source for part in parts if part.source)),
         excluded=excluded,

@@ -95,6 +95,7 @@ class Crops:
                 {name: value.to(device) for name, value in batch.items()},
                 self.profile.crop.input_size,
                 skeleton=self.people.skeleton,
+                skeleton_3d=self.people.skeleton_3d,
                 augmentation=changes,
                 generator=generators[number] if changes else None,
                 padding=self.padding,

@@ -183,3 +183,28 @@ def test_local_sample(shared):
         ankles = meant[[H36M.index("left_ankle"), H36M.index("right_ankle")]].mean(0)
         bend = knees - (meant[0] + ankles) / 2
         assert bend @ toward > 0, file  # knees bend forward
+
+
+def test_actions_and_cameras_come_from_the_names(films):
+    root, _ = films
+    people = read(root)
+    assert sorted(set(people.actions.tolist())) == ["Eating", "Walking"]
+    np.testing.assert_allclose(people.joints_image, people.keypoints_image, atol=1e-2)
+    flat(root / "a.npz")
+    table = read_h36m(root / "a.npz", "", cameras=root / "cameras.pkl")
+    np.testing.assert_allclose(table.focal, 1000)
+    np.testing.assert_allclose(table.distortion[0], [-0.2, 0.2, 0, 0.001, 0.002], rtol=1e-6)
+
+
+def test_a_missing_camera_is_named(films):
+    root, _ = films
+    flat(root / "a.npz", imgname=np.array(["S1_Walking.54138969_000001.jpg", "S5_Eating.99_000001.jpg"]))
+    with pytest.raises(ValueError, match=r"cameras\.pkl: there is no camera for row 1, S5_Eating\.99_000001"):
+        read_h36m(root / "a.npz", "", cameras=root / "cameras.pkl")
+
+
+def test_millimetres_in_a_file_of_metres_are_named(tmp_path):
+    joints = np.concatenate([1000 * RNG.normal(size=(2, 17, 3)), np.ones((2, 17, 1))], axis=2)
+    flat(tmp_path / "a.npz", S=joints)
+    with pytest.raises(ValueError, match=r"a\.npz: .* seems to be in millimetres taken for metres"):
+        read_h36m(tmp_path / "a.npz", "")

@@ -11,7 +11,7 @@ from pctlib.data.procedural.generate import load_3d
 
 
 def read_procedural(root: str | Path, split: str, *, whole_body: bool = False) -> People:
-    """Read a split that `generate` wrote, with 3D joints and occlusion.
+    """Read a split that `generate` wrote, with 3D joints, cameras, activities and occlusion.
 
     Args:
         root: folder of the data set.
@@ -38,5 +38,10 @@ def read_procedural(root: str | Path, split: str, *, whole_body: bool = False) -
         )
     rows = np.array([row[number] for number in people.annotation_ids.tolist()], np.int64)
     return dataclasses.replace(
-        people, keypoints_3d=truth["joints_3d"][rows], occlusion=truth["occlusion"][rows].astype(np.float32)
+        people,
+        keypoints_3d=truth["joints_3d"][rows],
+        occlusion=truth["occlusion"][rows].astype(np.float32),
+        actions=truth["activity"][rows],
+        focal=np.repeat(truth["focal"][rows, None], 2, axis=1),
+        principal_point=truth["principal_point"][rows],
     )

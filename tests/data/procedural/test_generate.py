@@ -9,7 +9,7 @@ from typer.testing import CliRunner
 
 from pctlib.commands import app
 from pctlib.data.procedural import Occlusion, generate, load_3d, read_procedural
-from pctlib.skeletons import COCO
+from pctlib.skeletons import COCO, H36M
 
 OPTIONS = {"split": "val", "count": 5, "seed": 4, "image_size": 64, "progress": False}
 
@@ -138,3 +138,15 @@ def test_command(tmp_path):
     assert (tmp_path / "train" / "000000000001.jpg").exists()
     settings = json.loads((tmp_path / "procedural_train.json").read_text())
     assert settings["occlusion"] == {"kind": "object", "level": 0.25}
+
+
+def test_3d_joints_appear_at_the_keypoints_of_the_same_name(data):
+    people = read_procedural(data, "val")
+    shared_joints = [(COCO.index(n), H36M.index(n)) for n in COCO.keypoint_names if n in H36M.keypoint_names]
+    assert len(shared_joints) == 12
+    for here, there in shared_joints:
+        seen = people.visible[:, here] > 0
+        np.testing.assert_allclose(
+            people.joints_image[seen, there], people.keypoints_image[seen, here], atol=0.02
+        )
+    assert len(people.actions) == len(people)
