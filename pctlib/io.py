@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from pctlib.contents import recognize
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -101,20 +103,40 @@ def write_tensors(
 
 
 def read_json(path: str | Path) -> Any:
-    """Read a JSON file.
+    """Read a JSON file in UTF-8, with a byte order mark or without.
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is not JSON; names the file, line and column.
+        ValueError: if it is not JSON; names the file, and line and column or what it is instead.
     """
     path = existing_file(path)
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except json.JSONDecodeError as error:
+        kind = recognize(path)
+        if kind is not None:
+            raise ValueError(f"{path}: not JSON, but {kind}") from error
         where = f"{path}, line {error.lineno}, column {error.colno}"
-        raise ValueError(f"{where}: not valid JSON ({error.msg}); is the file truncated?") from error
+        raise ValueError(f"{where}: not valid JSON ({_json_fault(error)})") from error
     except UnicodeDecodeError as error:
-        raise ValueError(f"{path}: not a text file (byte {error.start} is not UTF-8)") from error
+        kind = recognize(path) or f"not a text file (byte {error.start} is not UTF-8)"
+        raise ValueError(f"{path}: not JSON, but {kind}") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits; brackets without end
+        raise ValueError(f"{path}: not JSON that can be read: {error}") from error
+
+
+def _json_fault(error: json.JSONDecodeError) -> str:
+    """Return in words what is wrong at the place where reading stopped."""
+    before, after = error.doc[: error.pos].rstrip(), error.doc[error.pos :].strip()
+    if before.endswith(",") and after[:1] in ("]", "}"):
+        return "a comma before the closing bracket: take it out"
+    if after[:1] == "," and after[1:].lstrip()[:1] in ("]", "}"):
+        return "a comma before the closing bracket: take it out"
+    if not after or error.msg.startswith("Unterminated string"):
+        return f"{error.msg}; is the file truncated?"
+    if error.msg == "Extra data":
+        return "something follows the end of the value: one value a file is read, not one a line (JSON Lines)"
+    return error.msg
 
 
 def read_yaml(path: str | Path) -> Any:
@@ -126,9 +148,9 @@ def read_yaml(path: str | Path) -> Any:
     """
     path = existing_file(path)
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: not valid YAML: {error}") from error
+        return yaml.safe_load(path.read_text(encoding="utf-8-sig"))
+    except (yaml.YAMLError, UnicodeDecodeError, ValueError, RecursionError) as error:
+        raise ValueError(f"{path}: not valid YAML: {recognize(path) or error}") from error
 
 
 def read_tensors(path: str | Path) -> dict[str, "Tensor"]:
@@ -143,7 +165,10 @@ def read_tensors(path: str | Path) -> dict[str, "Tensor"]:
     path = existing_file(path)
     try:
         return safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
+    except (safetensors.SafetensorError, RuntimeError, ValueError, KeyError, OSError) as error:
+        kind = recognize(path)
+        if kind is not None and "name it .safetensors" not in kind:
+            raise ValueError(f"{path}: not a safetensors file, but {kind}") from error
         raise ValueError(f"{path}: not a whole safetensors file ({error})") from error
 
 

@@ -100,7 +100,7 @@ _FINGERS = ("thumb", "forefinger", "middle_finger", "ring_finger", "pinky_finger
 _HEAD = ("nose", "eye", "ear", "head")
 
 
-def _limb_color(first: str, second: str) -> str:
+def limb_color(first: str, second: str) -> str:
     """Return the colour of the limb between two keypoint names."""
     if first.startswith("face"):
         return _PALE_GREY
@@ -142,7 +142,7 @@ def _make(
         keypoint_names=tuple(keypoint_names),
         flip_pairs=tuple(flip_pairs),
         limbs=tuple((index[a], index[b]) for a, b in limbs),
-        limb_colors=tuple(_limb_color(a, b) for a, b in limbs),
+        limb_colors=tuple(limb_color(a, b) for a, b in limbs),
         sigmas=None if sigmas is None else tuple(sigmas),
         upper_body=tuple(i for keypoint, i in index.items() if keypoint not in {*lower, *neither}),
         lower_body=tuple(i for keypoint, i in index.items() if keypoint in lower),
