@@ -1,82 +1,14 @@
-"""What every family of official weights needs: safe reading, renaming both ways and strict loading."""
+"""What every family of official weights needs: renaming both ways and strict loading."""
 
-import pickle
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from pctlib.io import existing_file, read_tensors
-
 _LISTED = 8  # names written out in an error
-# What mmcv and mmengine write beside the weights: metrics as numpy numbers and arrays, logs of the run.
-# The call of getattr fetches the methods of such a log.
-_IGNORED = (
-    "builtins.getattr",
-    "mmengine.logging.history_buffer.HistoryBuffer",
-    "numpy._core.multiarray._reconstruct",
-    "numpy._core.multiarray.scalar",
-    "numpy.core.multiarray._reconstruct",
-    "numpy.core.multiarray.scalar",
-    "numpy.dtype",
-    "numpy.ndarray",
-)
-
-
-class _Ignored:
-    """Stands for anything of `_IGNORED` in a file: takes what is given and keeps none of it."""
-
-    def __init__(self, *args: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-def read_state(path: str | Path) -> dict[str, Tensor]:
-    """Read the named tensors of a .safetensors, .pth or .pt file, without running anything in it.
-
-    Args:
-        path: the file; its tensors lie at the top or under "state_dict" or "model".
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is damaged, of another format, or holds anything but named tensors; names the file.
-    """
-    path = existing_file(path)
-    if path.suffix == ".safetensors":
-        return read_tensors(path)
-    try:
-        with torch.serialization.safe_globals([(_Ignored, name) for name in _IGNORED]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (
-        RuntimeError,
-        pickle.UnpicklingError,
-        EOFError,
-        ValueError,
-        KeyError,
-        TypeError,
-        AttributeError,
-    ) as error:
-        # torch's own message advises to switch the safe reading off
-        refused = re.search(r"GLOBAL ([\w.]+) ", str(error))
-        why = f"it holds {refused[1]}, which is no weight" if refused else "of another format, or damaged"
-        if path.stat().st_size == 0:
-            why = "it is empty"
-        raise ValueError(f"{path}: not a file of weights that can be read safely: {why}") from error
-    state = content
-    if isinstance(content, Mapping):
-        state = next((content[key] for key in ("state_dict", "model") if key in content), content)
-    if not isinstance(state, Mapping) or not state:
-        raise ValueError(f"{path}: expected named tensors, at the top or under 'state_dict' or 'model'")
-    for name, value in state.items():
-        if not isinstance(name, str) or not isinstance(value, Tensor):
-            raise ValueError(f"{path}: expected named tensors, got {name!r}: {type(value).__name__}")
-    return dict(state)
 
 
 @contextmanager

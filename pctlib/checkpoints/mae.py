@@ -17,7 +17,8 @@ _PASSED_OVER = ("cls_token", "mask_token", "decoder_", "norm.", "fc_norm.", "hea
 
 def is_mae(state: Mapping[str, Tensor]) -> bool:
     """Whether the names are those of a bare vision transformer."""
-    return all(name in state for name in ("pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight"))
+    names = ("pos_embed", "patch_embed.proj.weight", "blocks.0.attn.qkv.weight")
+    return all(name in state for name in names) and "last_norm.weight" not in state  # that is ViTPose's
 
 
 def load_mae(

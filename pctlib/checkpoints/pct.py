@@ -12,12 +12,12 @@ from pctlib.models.estimator import PoseEstimator
 from pctlib.models.layers import MixerSize
 from pctlib.models.representations.pct import HeadSize, PCTClassifier
 from pctlib.models.tokenizer import GuidedTokenizer, PoseTokenizer
-from pctlib.skeletons import SKELETONS
+from pctlib.skeletons import SKELETONS, Skeleton
 
 _HEAD, _TOKENIZER = "keypoint_head.", "keypoint_head.tokenizer."
 _BACKBONE, _GUIDE = "backbone.", "extra_backbone."
 # The key point sets of the release's flip test, by K; LSP-14 and Human3.6M-17 are not among them.
-_SKELETONS = {17: "coco", 14: "crowdpose", 16: "mpii"}
+BY_COUNT = {17: "coco", 14: "crowdpose", 16: "mpii"}
 
 
 def _mixer_pairs(official: str, ours: str) -> list[tuple[str, str]]:
@@ -73,15 +73,19 @@ def is_pct(state: Mapping[str, Tensor]) -> bool:
 
 
 def load_pct(
-    state: Mapping[str, Tensor], file: str | Path, *, flip_permutation: Sequence[int] | None = None
+    state: Mapping[str, Tensor],
+    file: str | Path,
+    *,
+    skeleton: Skeleton | None = None,
+    flip_permutation: Sequence[int] | None = None,
 ) -> PoseTokenizer | GuidedTokenizer | PoseEstimator:
     """Return the published PCT model that a checkpoint holds, in eval mode.
 
     Args:
         state: official names to tensors, of a whole detector.
         file: named in errors.
-        flip_permutation: K indices for the flip test of a classifier. None: that of COCO, CrowdPose or MPII,
-            by their K of 17, 14 or 16.
+        skeleton: keypoints of the model. None: COCO, CrowdPose or MPII, by their K of 17, 14 or 16.
+        flip_permutation: K indices for the flip test of a classifier. None: that of the skeleton.
 
     Returns:
         For a tokenizer a `PoseTokenizer`, with image guidance a `GuidedTokenizer`. For a classifier a
@@ -104,8 +108,13 @@ def load_pct(
     if not head and not part(state, _BACKBONE):
         return tokenizer if guide is None else GuidedTokenizer(guide, tokenizer).eval()
     backbone = load_swin(part(state, _BACKBONE), file, prefix=_BACKBONE)
-    if flip_permutation is None and tokenizer.num_keypoints in _SKELETONS:
-        flip_permutation = SKELETONS[_SKELETONS[tokenizer.num_keypoints]].flip_permutation
+    K = tokenizer.num_keypoints
+    if skeleton is not None and skeleton.num_keypoints != K:
+        raise ValueError(
+            f"{file}: the model gives {K} keypoints, skeleton '{skeleton.name}' has {skeleton.num_keypoints}"
+        )
+    if flip_permutation is None and (skeleton is not None or K in BY_COUNT):
+        flip_permutation = (skeleton or SKELETONS[BY_COUNT[K]]).flip_permutation
     classifier = build_classifier(
         head, tokenizer, file, flip_permutation=flip_permutation, guide=guide, prefix=_HEAD
     )

@@ -9,13 +9,13 @@ from pctlib.checkpoints.files import NameTable, Shapes, count, load_strictly, pa
 from pctlib.models.cspnext import CSPNeXt
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.rtmcc import RTMCC
-from pctlib.skeletons import SKELETONS
+from pctlib.skeletons import SKELETONS, Skeleton
 
 _BACKBONE, _HEAD = "backbone.", "head."
 _STUDENT, _TEACHER, _LOSSES = "student.", "teacher.", "distill_losses."
 _STRIDE, _BINS_PER_PIXEL = 32, 2
-# The keypoint sets of the published models, by K.
-_SKELETONS = {133: "coco_wholebody", 17: "coco", 16: "mpii", 14: "crowdpose"}
+BY_COUNT = {133: "coco_wholebody", 17: "coco", 16: "mpii", 14: "crowdpose"}
+"""The keypoint set that a number of keypoints is taken for where a file does not say."""
 
 
 def is_rtmpose(state: Mapping[str, Tensor]) -> bool:
@@ -28,6 +28,7 @@ def load_rtmpose(
     state: Mapping[str, Tensor],
     file: str | Path,
     *,
+    skeleton: Skeleton | None = None,
     flip_permutation: Sequence[int] | None = None,
     stage: int | None = None,
 ) -> PoseEstimator:
@@ -42,8 +43,9 @@ def load_rtmpose(
     Args:
         state: official names to tensors.
         file: named in errors.
-        flip_permutation: K indices for the flip test. None: that of COCO-WholeBody, COCO, MPII or CrowdPose,
-            by their K of 133, 17, 16 or 14.
+        skeleton: keypoints of the model. None: COCO-WholeBody, COCO, MPII or CrowdPose, by their K of 133,
+            17, 16 or 14.
+        flip_permutation: K indices for the flip test. None: that of the skeleton.
         stage: 1 or 2, of a training run. None: one if it has an adapter for the features, else two.
 
     Raises:
@@ -57,13 +59,8 @@ def load_rtmpose(
     backbone = _build_backbone(part(state, _BACKBONE), file)
     head = part(state, _HEAD)
     K = Shapes(head, file, _HEAD).size("final_layer.weight", 0, 4)
-    if flip_permutation is None and K not in _SKELETONS:
-        raise ValueError(f"{file}: no known skeleton has {K} keypoints; give flip_permutation")
-    if flip_permutation is None:
-        flip_permutation = SKELETONS[_SKELETONS[K]].flip_permutation
-    if len(flip_permutation) != K:
-        raise ValueError(f"flip_permutation: {len(flip_permutation)} indices for the {K} keypoints of {file}")
-    representation = _build_representation(head, file, backbone.channels[-1], flip_permutation)
+    flips = flips_of(K, file, skeleton=skeleton, flip_permutation=flip_permutation)
+    representation = _build_representation(head, file, backbone.channels[-1], flips)
     for module, prefix in ((backbone, _BACKBONE), (representation.head, _HEAD)):
         load_strictly(module, part(state, prefix), _same_names(module), file, prefix=prefix)
     return PoseEstimator(backbone, representation).eval()
@@ -87,13 +84,59 @@ def _of_training_run(state: Mapping[str, Tensor], file: str | Path, stage: int |
     }
 
 
-def _build_backbone(state: Mapping[str, Tensor], file: str | Path) -> CSPNeXt:
-    """Build the CSPNeXt whose factors the widths and numbers of blocks tell."""
+def flips_of(
+    K: int,
+    file: str | Path,
+    *,
+    skeleton: Skeleton | None = None,
+    flip_permutation: Sequence[int] | None = None,
+) -> Sequence[int]:
+    """Return the flip permutation of a model with K keypoints.
+
+    Raises:
+        ValueError: if what is given is for another number of keypoints, or nothing is given and no set of K
+            keypoints is known; names the file.
+    """
+    if skeleton is not None and skeleton.num_keypoints != K:
+        raise ValueError(
+            f"{file}: the model gives {K} keypoints, skeleton '{skeleton.name}' has {skeleton.num_keypoints}"
+        )
+    if flip_permutation is None and skeleton is not None:
+        flip_permutation = skeleton.flip_permutation
+    if flip_permutation is None:
+        if K not in BY_COUNT:
+            raise ValueError(
+                f"{file}: no known skeleton has {K} keypoints, and the file does not describe its own "
+                "(dataset_meta); give a skeleton: its names in a small YAML file"
+            )
+        flip_permutation = SKELETONS[BY_COUNT[K]].flip_permutation
+    if len(flip_permutation) != K:
+        raise ValueError(f"flip_permutation: {len(flip_permutation)} indices for the {K} keypoints of {file}")
+    return flip_permutation
+
+
+def cspnext_factors(state: Mapping[str, Tensor], file: str | Path) -> tuple[float, float]:
+    """Return the depth and width of the CSPNeXt whose names without prefix these are."""
     width = Shapes(state, file, _BACKBONE).size("stem.2.conv.weight", 0, 4) / 64
     blocks = count(state, "stage2.1.blocks.")
     if not blocks:
         raise ValueError(f"{file}: missing '{_BACKBONE}stage2.1.blocks.0.*'")
-    return CSPNeXt(blocks / 6, width)
+    return blocks / 6, width
+
+
+def input_size_of(shapes: Shapes, file: str | Path) -> tuple[int, int]:
+    """Return the (height, width) that the bins of a head are for, pixels."""
+    height, width = (shapes.size(f"cls_{axis}.weight", 0) // _BINS_PER_PIXEL for axis in ("y", "x"))
+    if height % _STRIDE or width % _STRIDE:
+        raise ValueError(
+            f"{file}: '{_HEAD}cls_*': bins of an input of {(height, width)}, no multiple of {_STRIDE}"
+        )
+    return height, width
+
+
+def _build_backbone(state: Mapping[str, Tensor], file: str | Path) -> CSPNeXt:
+    """Build the CSPNeXt whose factors the widths and numbers of blocks tell."""
+    return CSPNeXt(*cspnext_factors(state, file))
 
 
 def _build_representation(
@@ -101,15 +144,10 @@ def _build_representation(
 ) -> RTMCC:
     """Build the RTMCC whose sizes the shapes of a head tell."""
     shapes = Shapes(state, file, _HEAD)
-    input_size = tuple(shapes.size(f"cls_{axis}.weight", 0) // _BINS_PER_PIXEL for axis in ("y", "x"))
-    if any(size % _STRIDE for size in input_size):
-        raise ValueError(
-            f"{file}: '{_HEAD}cls_*': bins of an input of {input_size}, no multiple of {_STRIDE}"
-        )
     return RTMCC(
         in_channels,
         flip_permutation,
-        input_size=input_size,
+        input_size=input_size_of(shapes, file),
         hidden_dim=shapes.size("mlp.1.weight", 0),
         key_dim=shapes.size("gau.gamma", 1),
     )

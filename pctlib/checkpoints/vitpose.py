@@ -2,70 +2,34 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from torch import Tensor, nn
 
 from pctlib.checkpoints.files import NameTable, Shapes, count, load_strictly, naming, part
+from pctlib.checkpoints.keypoint_sets import KeypointSet, keypoint_set_of, keypoint_sets_of
+from pctlib.checkpoints.vitpose_mmpose import authors_names, is_mmpose_vitpose
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.heatmap import DeconvolutionHead
-from pctlib.models.representations.heatmap_coding import CodingKind
 from pctlib.models.vit import PATCH, SIZES, ViT, ViTSize
 from pctlib.models.vitpose import MultiDatasetEstimator, SimpleDecoder, vitpose_heatmap
-from pctlib.skeletons import SKELETONS
+from pctlib.skeletons import Skeleton
 
 _BACKBONE, _HEAD, _MORE_HEADS = "backbone.", "keypoint_head.", "associate_keypoint_heads."
 _CLASS_TOKEN = "cls_token"  # left in some files from pre-training; never read
 
 
-@dataclass(frozen=True)
-class KeypointSet:
-    """What a published decoder gives, which is not in its checkpoint.
-
-    Attributes:
-        name: of the data set.
-        flip_permutation: K indices: where each keypoint is found in a mirrored image.
-        coding: of its heatmaps.
-    """
-
-    name: str
-    flip_permutation: tuple[int, ...]
-    coding: CodingKind
-
-    @property
-    def num_keypoints(self) -> int:
-        """K."""
-        return len(self.flip_permutation)
-
-
-def _of_skeleton(name: str, coding: CodingKind) -> KeypointSet:
-    return KeypointSet(name, SKELETONS[name].flip_permutation, coding)
-
-
-_AIC = (3, 4, 5, 0, 1, 2, 9, 10, 11, 6, 7, 8, 12, 13)
-_ANIMALS = (1, 0, 2, 3, 4, 8, 9, 10, 5, 6, 7, 14, 15, 16, 11, 12, 13)
-PLUS_SETS = (  # in the order of dataset_index of ViTPose+; the multi-task models hold the first three
-    _of_skeleton("coco", "udp"),
-    KeypointSet("aic", _AIC, "standard"),
-    _of_skeleton("mpii", "udp"),
-    KeypointSet("ap10k", _ANIMALS, "standard"),
-    KeypointSet("apt36k", _ANIMALS, "standard"),
-    _of_skeleton("coco_wholebody", "standard"),
-)
-KEYPOINT_SETS = {entry.name: entry for entry in (*PLUS_SETS, _of_skeleton("crowdpose", "standard"))}
-_BY_COUNT = {17: "coco", 16: "mpii", 133: "coco_wholebody"}  # 14 may be "aic" or "crowdpose"
-
-
 def is_vitpose(state: Mapping[str, Tensor]) -> bool:
-    """Whether the names are those of a published ViTPose."""
-    return f"{_BACKBONE}pos_embed" in state and f"{_HEAD}final_layer.weight" in state
+    """Whether the names are those of a published ViTPose, the authors' or mmpose's."""
+    authors = f"{_BACKBONE}pos_embed" in state and f"{_HEAD}final_layer.weight" in state
+    return authors or is_mmpose_vitpose(state)
 
 
 def load_vitpose(
     state: Mapping[str, Tensor],
     file: str | Path,
     *,
+    skeleton: Skeleton | None = None,
     dataset_index: int | None = None,
     keypoint_sets: Sequence[str | KeypointSet] | None = None,
     num_heads: int | None = None,
@@ -78,6 +42,7 @@ def load_vitpose(
     Args:
         state: official names to tensors.
         file: named in errors.
+        skeleton: keypoints of a file for one data set, instead of `keypoint_sets`.
         dataset_index: of a file for several data sets, the one wanted.
         keypoint_sets: one for each decoder of the file, a name of `KEYPOINT_SETS` or your own. None: for one
             decoder COCO, MPII or COCO-WholeBody by its K of 17, 16 or 133; for several those of ViTPose+.
@@ -93,7 +58,9 @@ def load_vitpose(
         ValueError: if a name is missing or unexpected, a shape does not fit, or an option does not fit the
             file; names the file.
     """
-    state = _without_leftovers(state)
+    if skeleton is not None and keypoint_sets is None:
+        keypoint_sets = [keypoint_set_of(skeleton, unbiased=is_mmpose_vitpose(state))]
+    state = _without_leftovers(state, file)
     strangers = [name for name in state if not name.startswith((_BACKBONE, _HEAD, _MORE_HEADS))]
     if strangers:
         raise ValueError(f"{file}: unexpected names in a ViTPose model: {', '.join(strangers[:8])}")
@@ -130,7 +97,7 @@ def load_vitpose_into(
     Raises:
         ValueError: if size, decoder or number of keypoints differ; lists the names and shapes.
     """
-    state = _without_leftovers(state)
+    state = _without_leftovers(state, file)
     several = isinstance(model, MultiDatasetEstimator)
     representations = list(model.representations) if several else [model.representation]
     prefixes = [_HEAD, *(f"{_MORE_HEADS}{i}." for i in range(len(representations) - 1))]
@@ -203,11 +170,13 @@ def same_names(module: nn.Module, **options: Sequence[str]) -> NameTable:
     return NameTable([(name, name) for name in module.state_dict()], **options)
 
 
-def _without_leftovers(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the names that act.
+def _without_leftovers(state: Mapping[str, Tensor], file: str | Path) -> dict[str, Tensor]:
+    """Return the names that act, as the authors spell them.
 
     `model_split.py` appends an expert to `fc2` and leaves all experts, and for COCO also the other decoders.
     """
+    if is_mmpose_vitpose(state):
+        return authors_names(state, file)
     state = {name: value for name, value in state.items() if name != _BACKBONE + _CLASS_TOKEN}
     fc2, positions = state.get(f"{_BACKBONE}blocks.0.mlp.fc2.weight"), state.get(f"{_BACKBONE}pos_embed")
     folded = fc2 is not None and positions is not None and len(fc2) == positions.shape[-1]
@@ -250,36 +219,3 @@ def _build_backbone(
         input_size = (4 * unit * PATCH, 3 * unit * PATCH)
     with naming(file):
         return ViT(size, input_size, num_experts=experts)
-
-
-def keypoint_sets_of(
-    counts: Sequence[int], given: Sequence[str | KeypointSet] | None, file: str | Path
-) -> list[KeypointSet]:
-    """Return the keypoint set of each decoder.
-
-    Args:
-        counts: K of each.
-        given: as `load_vitpose` takes it.
-        file: named in errors.
-
-    Raises:
-        ValueError: if a set is unknown, or its keypoints are not K.
-    """
-    if given is None and len(counts) == 1:
-        given = [_BY_COUNT[K] for K in counts if K in _BY_COUNT]
-    elif given is None:
-        given = PLUS_SETS[: len(counts)]
-    unknown = [entry for entry in given if isinstance(entry, str) and entry not in KEYPOINT_SETS]
-    if unknown or len(given) != len(counts):
-        raise ValueError(
-            f"{file}: keypoint_sets: for decoders of {list(counts)} keypoints expected one each, of "
-            f"{list(KEYPOINT_SETS)} or your own KeypointSet, got {list(given)}"
-        )
-    sets = [KEYPOINT_SETS[entry] if isinstance(entry, str) else entry for entry in given]
-    for number, (own, K) in enumerate(zip(sets, counts, strict=True)):
-        if own.num_keypoints != K:
-            raise ValueError(
-                f"{file}: decoder {number} gives {K} keypoints, "
-                f"keypoint set '{own.name}' has {own.num_keypoints}"
-            )
-    return sets

@@ -8,13 +8,15 @@ import torch
 from torch import Tensor, nn
 
 from pctlib.checkpoints.files import NameTable, load_strictly, naming, part
-from pctlib.checkpoints.vitpose import KeypointSet, choose_dataset, keypoint_sets_of
+from pctlib.checkpoints.keypoint_sets import KeypointSet, keypoint_set_of, keypoint_sets_of
+from pctlib.checkpoints.vitpose import choose_dataset
 from pctlib.data.images import IMAGENET_MEAN, IMAGENET_STD
 from pctlib.io import read_json, read_tensors, write_json, write_tensors
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.heatmap import DeconvolutionHead
 from pctlib.models.vit import MLP_RATIO, PATCH, ViT, ViTSize
 from pctlib.models.vitpose import UPSAMPLING, MultiDatasetEstimator, SimpleDecoder, vitpose_heatmap
+from pctlib.skeletons import Skeleton
 
 _CONFIG, _WEIGHTS, _IMAGES = "config.json", "model.safetensors", "preprocessor_config.json"
 _BACKBONE, _HEAD = "backbone.", "head."
@@ -71,6 +73,7 @@ HEAD_NAMES = NameTable(
 def load_vitpose_hf(
     folder: str | Path,
     *,
+    skeleton: Skeleton | None = None,
     dataset_index: int | None = None,
     keypoint_sets: Sequence[str | KeypointSet] | None = None,
 ) -> PoseEstimator | MultiDatasetEstimator:
@@ -78,6 +81,7 @@ def load_vitpose_hf(
 
     Args:
         folder: with `config.json` and `model.safetensors`.
+        skeleton: keypoints of the decoder, instead of `keypoint_sets`.
         dataset_index: of a folder with experts, the one to be folded in.
         keypoint_sets: as for `load_vitpose`, for the one decoder.
 
@@ -96,6 +100,8 @@ def load_vitpose_hf(
     if strangers:
         raise ValueError(f"{weights_file}: unexpected names in a ViTPose: {', '.join(strangers[:8])}")
     head = _build_head(config, config_file, backbone.channels[-1])
+    if skeleton is not None and keypoint_sets is None:
+        keypoint_sets = [keypoint_set_of(skeleton)]
     (own,) = keypoint_sets_of([head.final_layer.out_channels], keypoint_sets, config_file)
     load_strictly(backbone, part(state, _BACKBONE), BACKBONE_NAMES, weights_file, prefix=_BACKBONE)
     load_strictly(head, part(state, _HEAD), HEAD_NAMES, weights_file, prefix=_HEAD)

@@ -20,7 +20,10 @@ def predict(
         Path | None, typer.Option(help="detected boxes, COCO results JSON; the annotated boxes without")
     ] = None,
     min_score: Annotated[float, typer.Option(help="of detected boxes that are used")] = 0.0,
-    skeleton: Annotated[str, typer.Option(help="keypoints: coco, coco-wholebody or crowdpose")] = "coco",
+    skeleton: Annotated[
+        str,
+        typer.Option(help="keypoints: coco, coco-wholebody, ..., or a YAML file; if not said, the model's"),
+    ] = "",
     dataset_index: Annotated[
         int | None, typer.Option(help="which data set of a published ViTPose+; 0 is COCO")
     ] = None,
@@ -40,15 +43,14 @@ def predict(
     from pctlib.data.detections import read_detections
     from pctlib.inference.predict import coco_results, find_poses
     from pctlib.io import write_json
-    from pctlib.skeletons import COCO, COCO_WHOLEBODY, CROWDPOSE
+    from pctlib.skeleton_files import choose_skeleton
+    from pctlib.skeletons import COCO, COCO_WHOLEBODY
     from pctlib.study.methods import load_any
     from pctlib.training.device import choose_device
 
-    known = {s.name.replace("_", "-"): s for s in (COCO, COCO_WHOLEBODY, CROWDPOSE)}
-    if skeleton not in known:
-        raise ValueError(f"--skeleton: expected one of {', '.join(known)}, got '{skeleton}'")
-    chosen = known[skeleton]
-    trained = load_any(weights, dataset_index=dataset_index)
+    given = choose_skeleton(skeleton) if skeleton else None
+    trained = load_any(weights, dataset_index=dataset_index, skeleton=given)
+    chosen = trained.skeleton or COCO
     if detections is not None:
         people = read_detections(detections, annotations, images, skeleton=chosen, min_score=min_score)
     elif chosen == COCO_WHOLEBODY:

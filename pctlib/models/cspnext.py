@@ -73,16 +73,18 @@ class ChannelAttention(nn.Module):
 
 
 class CSPLayer(nn.Module):
-    """Blocks on one half of the channels, the other half passed by, attention over both."""
+    """Blocks on one half of the channels, the other half passed by, with or without attention over both."""
 
-    def __init__(self, in_channels: int, out_channels: int, *, num_blocks: int, shortcut: bool) -> None:
+    def __init__(
+        self, in_channels: int, out_channels: int, *, num_blocks: int, shortcut: bool, attention: bool = True
+    ) -> None:
         super().__init__()
         half = out_channels // 2
         self.main_conv = ConvNormAct(in_channels, half, kernel=1)
         self.short_conv = ConvNormAct(in_channels, half, kernel=1)
         self.final_conv = ConvNormAct(2 * half, out_channels, kernel=1)
         self.blocks = nn.Sequential(*(CSPNeXtBlock(half, shortcut=shortcut) for _ in range(num_blocks)))
-        self.attention = ChannelAttention(2 * half)
+        self.attention = ChannelAttention(2 * half) if attention else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, C', H, W]."""

@@ -6,7 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from pctlib.checkpoints import load_official
+from pctlib.checkpoints import Official, read_official
+from pctlib.checkpoints.keypoint_sets import PLUS_SETS
 from pctlib.checkpoints.vitpose import choose_dataset
 from pctlib.io import read_tensors
 from pctlib.models.estimator import PoseEstimator
@@ -14,6 +15,7 @@ from pctlib.models.representations.heatmap import Heatmap
 from pctlib.models.representations.pct import PCTClassifier
 from pctlib.models.vitpose import MultiDatasetEstimator
 from pctlib.profiles.profile import Profile
+from pctlib.skeletons import SKELETONS, Skeleton
 from pctlib.study.runs import WEIGHTS
 from pctlib.study.stages.classifier import load_classifier
 from pctlib.study.stages.heatmap import load_heatmap
@@ -85,7 +87,7 @@ def _load_compared(folder: Path) -> Trained:
     return load_compared(folder)
 
 
-def _published(model: nn.Module, path: Path) -> Trained:
+def _published(model: nn.Module, path: Path, skeleton: Skeleton | None) -> Trained:
     """Return a published model with the crops of its release: PCT's are narrower, those of UDP unbiased."""
     if isinstance(model, MultiDatasetEstimator):
         raise ValueError(f"{path}: holds estimators of several data sets; choose one by its dataset index")
@@ -94,28 +96,49 @@ def _published(model: nn.Module, path: Path) -> Trained:
     representation = model.representation
     padding = 1.12 if isinstance(representation, PCTClassifier) else 1.25
     udp = isinstance(representation, Heatmap) and representation.coding.kind == "udp"
-    return Trained(model, representation.input_size, padding, udp)
+    return Trained(model, representation.input_size, padding, udp, skeleton)
 
 
-def load_any(path: str | Path, *, dataset_index: int | None = None) -> Trained:
+def load_any(
+    path: str | Path, *, dataset_index: int | None = None, skeleton: Skeleton | None = None
+) -> Trained:
     """Read a trained estimator: a run of the study, or what `pctlib.load_official` reads.
 
     Args:
         path: folder of a run of heatmap, classifier or comparison, a published checkpoint, or a folder of
             Hugging Face.
         dataset_index: of a published ViTPose+, which holds an estimator for each of several data sets.
+        skeleton: keypoints of a published model; None: what the file says, else what it is published for.
 
     Raises:
         FileNotFoundError: if there is no such file or folder.
-        ValueError: if it is none of these, or holds something else than one estimator.
+        ValueError: if it is none of these, or holds something else than one estimator; if the skeleton has
+            another number of keypoints.
     """
     path = Path(path)
-    published = None if (path / "model.json").is_file() else load_official(path)
-    if dataset_index is not None and not isinstance(published, MultiDatasetEstimator):
-        raise ValueError(f"{path}: there is no data set to choose by a dataset index")
+    published = None if (path / "model.json").is_file() else read_official(path, skeleton=skeleton)
     if published is not None:
-        return _published(choose_dataset(published, dataset_index, path), path)
+        return _published(*_of_dataset(published, dataset_index, path))
+    if dataset_index is not None:
+        raise ValueError(f"{path}: there is no data set to choose by a dataset index")
     if "variant" in read_description(path):
-        return _load_compared(path)
+        return _load_compared(path)._replace(skeleton=skeleton)
     classifies = any(name.startswith("representation.tokenizer.") for name in read_tensors(path / WEIGHTS))
-    return _load_main(load_classifier if classifies else load_heatmap, path)
+    trained = _load_main(load_classifier if classifies else load_heatmap, path)
+    return trained._replace(skeleton=skeleton)
+
+
+def _given(skeleton: Skeleton | None) -> dict[str, Skeleton]:
+    return {} if skeleton is None else {"skeleton": skeleton}
+
+
+def _of_dataset(
+    published: Official, dataset_index: int | None, path: Path
+) -> tuple[nn.Module, Path, Skeleton | None]:
+    """Return the model of one data set of several, if one is wanted, with its keypoints."""
+    if dataset_index is None:
+        return published.model, path, published.skeleton
+    if not isinstance(published.model, MultiDatasetEstimator):
+        raise ValueError(f"{path}: there is no data set to choose by a dataset index")
+    model = choose_dataset(published.model, dataset_index, path)
+    return model, path, SKELETONS.get(PLUS_SETS[dataset_index].name)

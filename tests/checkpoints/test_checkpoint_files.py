@@ -9,7 +9,8 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from pctlib.checkpoints.files import NameTable, Shapes, WithoutInitialisation, load_strictly, read_state
+from pctlib.checkpoints.files import NameTable, Shapes, WithoutInitialisation, load_strictly
+from pctlib.checkpoints.reading import read_state
 
 NAMES = NameTable([("fc.#.*", "layers.#.*")])
 

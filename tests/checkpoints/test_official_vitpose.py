@@ -7,14 +7,8 @@ import torch
 from helpers.official_vitpose import random_vitpose, reference_features, reference_heatmaps, vitpose_shapes
 
 from pctlib.checkpoints import load_official
-from pctlib.checkpoints.vitpose import (
-    KEYPOINT_SETS,
-    PLUS_SETS,
-    KeypointSet,
-    is_vitpose,
-    load_vitpose,
-    load_vitpose_into,
-)
+from pctlib.checkpoints.keypoint_sets import KEYPOINT_SETS, PLUS_SETS, KeypointSet
+from pctlib.checkpoints.vitpose import is_vitpose, load_vitpose, load_vitpose_into
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.vit import SIZES
 from pctlib.models.vitpose import MultiDatasetEstimator, SimpleDecoder, vitpose

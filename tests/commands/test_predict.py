@@ -49,7 +49,7 @@ def test_the_study_predicts_the_same_and_the_file_can_be_evaluated(files, tmp_pa
     assert done.exit_code == 0, done.output
     assert "4 boxes" in done.output
     results = {entry["image_id"]: entry for entry in json.loads((tmp_path / "r.json").read_text())}
-    model, size, padding, udp = load_any(run)
+    model, size, padding, udp, _ = load_any(run)
     assert (size, padding, udp) == (PROFILE.crop.input_size, 1.12, False)
     expected = predict_people(model, Crops(people, PROFILE, training=False), flip_test=True)
     for row, image_id in enumerate(people.image_ids.tolist()):
@@ -79,7 +79,7 @@ def test_published_weights_with_udp_heatmaps_get_unbiased_crops(files, tmp_path)
     state = random_vitpose(0, dim=384, depth=1, decoder="simple")
     torch.save({"state_dict": state}, tmp_path / "vitpose.pth")
     assert not load_any(run).udp
-    assert load_any(tmp_path / "vitpose.pth")[1:] == ((64, 48), 1.25, True)
+    assert load_any(tmp_path / "vitpose.pth")[1:] == ((64, 48), 1.25, True, COCO)
     found = {}
     for choice in ([], ["--udp"], ["--no-udp"]):
         done = predict(tmp_path / "vitpose.pth", options, tmp_path / "r.json", *choice)
@@ -91,7 +91,8 @@ def test_published_weights_with_udp_heatmaps_get_unbiased_crops(files, tmp_path)
 def test_what_does_not_fit_is_refused(files, tmp_path):
     _, run, options = files
     done = predict(run, options, tmp_path / "r.json", "--skeleton", "dog")
-    assert "--skeleton: expected one of coco, coco-wholebody, crowdpose, got 'dog'" in str(done.exception)
+    assert "skeleton: expected one of coco, coco_wholebody, mpii" in str(done.exception)
+    assert "or a YAML or JSON file, got 'dog'" in str(done.exception)
     done = predict(tmp_path / "none.pth", options, tmp_path / "r.json")
     assert isinstance(done.exception, FileNotFoundError)
     (run / "model.json").write_text('{"profile": {}}')
@@ -104,7 +105,7 @@ def test_published_pct_gets_the_narrower_crops_of_its_tests(tmp_path):
     torch.save(
         {"state_dict": random_state(small_detector(classifier=True, guided=False))}, tmp_path / "pct.pth"
     )
-    assert load_any(tmp_path / "pct.pth")[2:] == (1.12, False)
+    assert load_any(tmp_path / "pct.pth")[2:4] == (1.12, False)
 
 
 def test_a_model_of_several_data_sets_needs_to_know_which(files, tmp_path):

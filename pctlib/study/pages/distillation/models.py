@@ -4,7 +4,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from pctlib.checkpoints import load_official
-from pctlib.checkpoints.files import read_state
+from pctlib.checkpoints.reading import read_state
 from pctlib.distillation.dwpose import PAPER, RELEASE, DistillationConstants
 from pctlib.models.cspnext import CSPNeXt
 from pctlib.models.estimator import PoseEstimator

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pctlib.checkpoints.files import read_state
+from pctlib.checkpoints.reading import read_state
 from pctlib.checkpoints.vitpose import load_vitpose_into
 from pctlib.data.augmentation import Inputs
 from pctlib.distillation.knowledge_token import OutputDistillation, TokenTeacher, check_pair, with_token
