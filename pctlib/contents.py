@@ -51,9 +51,22 @@ def recognize(path: str | Path) -> str | None:
     text = head.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith(_PAGES) or (text.startswith((b"<?xml", b"<!--")) and b"<html" in text):
         return _PAGE
+    if text.startswith(b"<svg") or (text.startswith(b"<?xml") and b"<svg" in text):
+        return "a drawing (SVG), no image of pixels; save it as PNG"
     if text.startswith(b"<?xml"):
         return "an XML document"
+    if head[4:8] == b"ftyp":
+        return _iso_media(head)
     return _weights(head)
+
+
+def _iso_media(head: bytes) -> str:
+    """Return which of the formats that share one container this is."""
+    if head[8:12] in (b"heic", b"heix", b"heim", b"heis", b"mif1", b"msf1", b"hevc"):
+        return "a HEIC photograph, as iPhones take them; save it as JPEG or PNG"
+    if head[8:12] in (b"avif", b"avis"):
+        return "an AVIF image; save it as JPEG or PNG"
+    return "a video (MP4 or QuickTime); take single images out of it"
 
 
 def _weights(head: bytes) -> str | None:

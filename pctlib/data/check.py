@@ -10,7 +10,7 @@ from tqdm.auto import tqdm
 
 from pctlib.data.containers import read_matlab
 from pctlib.data.datasets import LAYOUTS, Layout, find_annotations, find_layout, splits_there
-from pctlib.data.images import image_size, read_image
+from pctlib.data.images import explain_size, image_size, orientation, read_image
 from pctlib.data.people import People
 
 _SHOWN = 3  # examples named in a line
@@ -178,8 +178,29 @@ def _check_images(
     ]
     if other:
         text = f"{split}: {len(other)} images have another size than the annotations say{_examples(other)}"
-        findings.append(Finding("broken", text))
+        findings.append(Finding("broken", text + _size_causes(people, rows, outcomes)))
+    turned = sum(
+        isinstance(outcome, tuple) and orientation(people.image_files[row]) > 1
+        for row, outcome in zip(rows, outcomes, strict=True)
+    )
+    if turned:
+        text = (
+            f"{split}: {turned} images carry an EXIF orientation; as in COCO their pixels are taken as stored, "
+            "so annotations made in a viewer that turns them do not fit"
+        )
+        findings.append(Finding("note", text))
     return findings
+
+
+def _size_causes(people: People, rows: np.ndarray, outcomes: list[tuple[int, int] | str]) -> str:
+    """Return why images have another size than annotated, each cause once; empty where none is known."""
+    causes = {}
+    for row, outcome in zip(rows, outcomes, strict=True):
+        said = tuple(people.image_sizes[row].tolist())
+        if isinstance(outcome, tuple) and all(said) and said != outcome:
+            causes[explain_size(people.image_files[row], said)] = None
+    known = [cause for cause in causes if cause]
+    return "".join(f"; {cause}" for cause in known)
 
 
 def _decode(file: Path) -> tuple[int, int] | str:

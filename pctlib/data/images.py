@@ -1,5 +1,6 @@
 """Reading images as 8-bit RGB, no larger than what will be looked at."""
 
+import os
 import struct
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
+from pctlib.contents import recognize
 from pctlib.io import existing_file
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -16,8 +18,27 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 """Standard deviation of red, green, blue over ImageNet, in 0..1."""
 
+MAX_PIXELS_VARIABLE = "PCTLIB_MAX_PIXELS"
+"""Environment variable with the largest number of pixels an image may have; Pillow's limit without it."""
+
+ORIENTATIONS = {
+    2: "mirror it",
+    3: "turn it by 180 degrees",
+    4: "mirror it top to bottom",
+    5: "mirror it about its diagonal",
+    6: "turn it clockwise by 90 degrees",
+    7: "mirror it about its other diagonal",
+    8: "turn it counter-clockwise by 90 degrees",
+}
+"""What viewers do with an image of each value of the EXIF tag Orientation; 1: nothing."""
+
+_TOO_DEEP = "{} bits a value are not supported; save it with 8 or 16"
 # What Pillow raises for bytes that are damaged in one way or another.
-_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, Image.DecompressionBombError)
+_DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError, TypeError, IndexError)
+_ORIENTATION_TAG, _BITS_TAG = 274, 258
+
+if MAX_PIXELS_VARIABLE in os.environ:  # Pillow refuses images of more than twice its number
+    Image.MAX_IMAGE_PIXELS = max(int(os.environ[MAX_PIXELS_VARIABLE]) // 2, 1)
 
 
 def read_image(file: str | Path, *, min_scale: float = 1.0) -> tuple[np.ndarray, float]:
@@ -25,8 +46,8 @@ def read_image(file: str | Path, *, min_scale: float = 1.0) -> tuple[np.ndarray,
 
     A JPEG is decoded at 1, 1/2, 1/4 or 1/8 of its size straight from its DCT coefficients: faster than to
     decode all of it and throw pixels away, and free of aliasing. Orientation tags are ignored, as COCO and
-    other benchmarks annotate the pixels as they are stored. Transparency is dropped, and 16-bit grey keeps
-    its upper eight bits.
+    other benchmarks annotate the pixels as they are stored (`orientation` tells). Transparency is dropped,
+    and 16-bit grey keeps its upper eight bits.
 
     Args:
         file: JPEG, PNG or another format known to Pillow; grey, palette, CMYK and RGBA become RGB.
@@ -38,12 +59,15 @@ def read_image(file: str | Path, *, min_scale: float = 1.0) -> tuple[np.ndarray,
 
     Raises:
         FileNotFoundError: if there is no such file.
-        ValueError: if it is empty, no image, or damaged; names the file.
+        ValueError: if it is empty, no image, damaged, of more than 16 bits a value, or larger than the limit;
+            names the file.
     """
     if not min_scale > 0:
         raise ValueError(f"min_scale must be above 0, got {min_scale}")
     with _open(file) as image:
         reduction = _reduce_jpeg(image, min_scale) if image.format == "JPEG" else 1
+        if image.mode in ("I", "F") and image.format != "PPM":  # whose mode I is of 16 bits
+            raise ValueError(f"{file}: pixels of type {image.mode!r}: {_TOO_DEEP.format(32)}")
         try:
             return _to_rgb(image), 1 / reduction
         except _DAMAGED as error:
@@ -59,6 +83,43 @@ def image_size(file: str | Path) -> tuple[int, int]:
     """
     with _open(file) as image:
         return image.height, image.width
+
+
+def orientation(file: str | Path) -> int:
+    """Return the EXIF tag Orientation of an image file, 1 to 8; 1 where it has none or an unknown one.
+
+    COCO's convention is followed everywhere: annotations are of the pixels as stored, and the tag is not
+    looked at. A picture that viewers turn has annotations of another frame if they were made in a viewer.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is empty or no image; names the file.
+    """
+    with _open(file) as image:
+        try:
+            value = image.getexif().get(_ORIENTATION_TAG, 1)
+        except _DAMAGED:  # of the tags, not of the pixels
+            return 1
+    return value if value in ORIENTATIONS else 1
+
+
+def explain_size(file: str | Path, said: tuple[int, int]) -> str:
+    """Return why an image may have another size than its annotations say; empty where no cause is known.
+
+    Args:
+        file: an image that can be read.
+        said: (height, width) of the annotations.
+    """
+    tag = orientation(file)
+    if tuple(said) != image_size(file)[::-1]:
+        return ""
+    if tag >= 5:
+        return (
+            f"its EXIF orientation is {tag} (viewers {ORIENTATIONS[tag]}), and it was annotated as viewers "
+            "show it; annotations are of the pixels as stored here, as COCO's are: turn the files "
+            "(`exiftran -a`, `mogrify -auto-orient`) or annotate them as stored"
+        )
+    return "width and height look exchanged, as in CrowdPose's files before March 2021"
 
 
 def reduction_affine(scale: float) -> Tensor:
@@ -95,10 +156,38 @@ def _open(file: str | Path) -> Image.Image:
         raise ValueError(f"{path}: the file is empty")
     try:
         return Image.open(path)
+    except Image.DecompressionBombError as error:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise ValueError(
+            f"{path}: the image has more pixels than the limit of {limit} that guards against files made to "
+            f"fill the memory; the environment variable {MAX_PIXELS_VARIABLE} raises it ({error})"
+        ) from error
     except _DAMAGED as error:
         if isinstance(error, PermissionError):
             raise
-        raise ValueError(f"{path}: not an image that can be read ({error})") from error
+        why = recognize(path) or _tiff_depth(path) or str(error)
+        raise ValueError(f"{path}: not an image that can be read ({why})") from error
+
+
+def _tiff_depth(path: Path) -> str | None:
+    """Return what is wrong with the depth of a TIFF that Pillow does not know, told from its tags."""
+    with path.open("rb") as stream:
+        head = stream.read(1 << 16)
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(head[:4])
+    if order is None:
+        return None
+    try:
+        (start,) = struct.unpack_from(f"{order}I", head, 4)
+        (count,) = struct.unpack_from(f"{order}H", head, start)
+        for place in range(start + 2, start + 2 + 12 * count, 12):
+            tag, _, values = struct.unpack_from(f"{order}HHI", head, place)
+            if tag == _BITS_TAG:
+                short = place + 8 if values <= 2 else struct.unpack_from(f"{order}I", head, place + 8)[0]
+                (bits,) = struct.unpack_from(f"{order}H", head, short)
+                return _TOO_DEEP.format(bits) if bits > 16 else None
+    except struct.error:
+        pass
+    return None
 
 
 def _reduce_jpeg(image: Image.Image, min_scale: float) -> int:
@@ -112,9 +201,7 @@ def _reduce_jpeg(image: Image.Image, min_scale: float) -> int:
 
 def _to_rgb(image: Image.Image) -> np.ndarray:
     """Return the pixels as uint8 [H, W, 3]."""
-    if image.mode.startswith("I;16"):
+    if image.mode.startswith("I"):
         grey = (np.asarray(image) >> 8).astype(np.uint8)  # Pillow would clip instead
         return np.repeat(grey[..., None], 3, axis=2)
-    if image.mode in ("I", "F"):
-        raise ValueError(f"pixels of type {image.mode!r} are neither 8 nor 16 bits wide")
     return np.array(image.convert("RGB"))

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 from tqdm.auto import tqdm
 
 from pctlib.data.crops import compose, crop_affine, invert_affine
-from pctlib.data.images import read_image, reduction_affine
+from pctlib.data.images import explain_size, read_image, reduction_affine
 from pctlib.data.people import People
 
 Batch = dict[str, Tensor]
@@ -175,7 +175,11 @@ class Patches(Dataset):
             if (expected > 0).all() and (expected != pixels.shape[:2]).any():
                 stored = [round(side / scale) for side in pixels.shape[:2]]
                 said = self.people.image_sizes[row].tolist()
-                raise ValueError(f"{file}: the image is {stored} (height, width), its annotation says {said}")
+                why = explain_size(file, said)
+                raise ValueError(
+                    f"{file}: the image is {stored} (height, width), its annotation says {said}"
+                    + (f": {why}" if why else "")
+                )
             self._last = (file, (Image.fromarray(pixels), scale))
         return self._last[1]
 

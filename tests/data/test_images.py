@@ -1,9 +1,24 @@
+import os
+import struct
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from pctlib.data.images import denormalize, image_size, normalize, read_image, reduction_affine
+from pctlib.data.images import (
+    MAX_PIXELS_VARIABLE,
+    ORIENTATIONS,
+    denormalize,
+    explain_size,
+    image_size,
+    normalize,
+    orientation,
+    read_image,
+    reduction_affine,
+)
 
 
 def gradient(H=48, W=64):
@@ -124,3 +139,112 @@ def test_normalize_worked_by_hand_and_back():
     levels = torch.arange(120, dtype=torch.uint8).view(2, 3, 4, 5)
     assert normalize(levels).dtype == torch.float32
     torch.testing.assert_close(denormalize(normalize(levels)), levels)
+
+
+def tiff(bits, kind, samples=1):
+    """Return a TIFF of 4 x 3 pixels, values of `bits` bits (kind 1 unsigned, 2 signed, 3 float), all ones."""
+    entries, extra, start = [], b"", 8 + 2 + 9 * 12 + 4
+    data_at = start + 4 * samples
+    fields = {256: [4], 257: [3], 258: [bits] * samples, 259: [1], 262: [1 if samples == 1 else 2]}
+    fields |= {273: [data_at], 277: [samples], 279: [12 * samples * bits // 8], 339: [kind] * samples}
+    for tag, values in fields.items():
+        raw = struct.pack(f"<{len(values)}H", *values)
+        if len(raw) > 4:
+            raw, extra = struct.pack("<I", start + len(extra)), extra + raw
+        entries.append(struct.pack("<HHI", tag, 3, len(values)) + raw.ljust(4, b"\0"))
+    head = b"II*\0" + struct.pack("<IH", 8, len(entries)) + b"".join(entries) + bytes(4) + extra
+    return head.ljust(data_at, b"\0") + b"\1" * (12 * samples * bits // 8)
+
+
+@pytest.mark.parametrize(
+    ("bits", "kind", "samples"), [(32, 1, 1), (32, 2, 1), (32, 3, 1), (64, 3, 1), (32, 3, 3), (32, 1, 3)]
+)
+def test_deeper_values_than_16_bits_are_named(tmp_path, bits, kind, samples):
+    (tmp_path / "deep.tif").write_bytes(tiff(bits, kind, samples))
+    message = rf"deep\.tif: .*{bits} bits a value are not supported; save it with 8 or 16"
+    with pytest.raises(ValueError, match=message):
+        read_image(tmp_path / "deep.tif")
+
+
+@pytest.mark.parametrize(("bits", "samples"), [(8, 1), (8, 3), (16, 1), (16, 3)])
+def test_tiff_of_8_and_16_bits_is_read(tmp_path, bits, samples):
+    (tmp_path / "a.tif").write_bytes(tiff(bits, 1, samples))
+    pixels, _ = read_image(tmp_path / "a.tif")
+    assert (pixels == 1).all()
+    assert pixels.shape == (3, 4, 3)
+
+
+def test_grey_of_16_bits_in_a_pgm_keeps_its_upper_bits(tmp_path):
+    (tmp_path / "a.pgm").write_bytes(b"P5 2 1 65535\n" + bytes([0x12, 0x34, 0xAB, 0xCD]))
+    assert read_image(tmp_path / "a.pgm")[0][0, :, 0].tolist() == [0x12, 0xAB]
+
+
+def test_an_image_above_the_limit_of_pixels_is_named_with_how_to_raise_it(tmp_path):
+    """A JPEG whose header says 15,000 x 13,000."""
+    content = bytearray(save(tmp_path / "a.jpg", gradient()).read_bytes())
+    place = content.index(b"\xff\xc0") + 5
+    content[place : place + 4] = struct.pack(">HH", 13_000, 15_000)
+    (tmp_path / "huge.jpg").write_bytes(content)
+    with pytest.raises(
+        ValueError, match=r"huge\.jpg: .*limit of 178956970.*PCTLIB_MAX_PIXELS raises it.*195000000"
+    ):
+        image_size(tmp_path / "huge.jpg")
+    run = "from pctlib.data.images import image_size; print(image_size('huge.jpg'))"
+    environment = {**os.environ, MAX_PIXELS_VARIABLE: "200000000"}
+    done = subprocess.run(
+        [sys.executable, "-c", run], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout == "(13000, 15000)\n"
+
+
+@pytest.mark.parametrize(
+    ("content", "meaning"),
+    [
+        (b"version https://git-lfs.github.com/spec/v1\n", "git lfs pull"),
+        (b"<!DOCTYPE html><html>", "a web page"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0", "HEIC photograph"),
+        (b"\0\0\0\x18ftypmp42\0\0\0\0", "a video"),
+        (b"<svg width='3'>", "SVG"),
+    ],
+)
+def test_files_that_are_no_images_are_named_for_what_they_are(tmp_path, content, meaning):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(ValueError, match=rf"a\.jpg: not an image that can be read \(.*{meaning}"):
+        read_image(tmp_path / "a.jpg")
+
+
+def rotated(path, tag, size=(48, 64)):
+    exif = Image.Exif()
+    exif[0x0112] = tag
+    return save(path, gradient(*size), exif=exif)
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+@pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
+def test_pixels_are_read_as_stored_whatever_their_orientation(tmp_path, tag, ending):
+    """COCO's convention: viewers would mirror or turn what the tags 2 to 8 are on."""
+    file = rotated(tmp_path / f"a.{ending}", tag)
+    pixels, _ = read_image(file)
+    assert orientation(file) == tag
+    assert image_size(file) == pixels.shape[:2] == (48, 64)
+    red = pixels[24, :, 0].astype(int)
+    assert red[-4] - red[4] > 200  # red grows to the right, as it was stored
+    green = pixels[:, 32, 1].astype(int)
+    assert green[-4] - green[4] > 180
+
+
+@pytest.mark.parametrize("tag", range(1, 9))
+def test_the_cause_of_an_exchanged_size_is_named(tmp_path, tag):
+    file = rotated(tmp_path / "a.jpg", tag)
+    why = explain_size(file, (64, 48))
+    if tag >= 5:
+        assert f"its EXIF orientation is {tag} (viewers {ORIENTATIONS[tag]})" in why
+        assert "pixels as stored" in why
+    else:
+        assert why == "width and height look exchanged, as in CrowdPose's files before March 2021"
+    assert explain_size(file, (65, 48)) == ""
+
+
+def test_an_unknown_orientation_is_none(tmp_path):
+    assert orientation(rotated(tmp_path / "a.jpg", 9)) == 1
+    assert orientation(save(tmp_path / "b.jpg", gradient())) == 1
