@@ -6,7 +6,6 @@ import zlib
 from pathlib import Path
 from typing import Any, BinaryIO
 
-import h5py
 import numpy as np
 import scipy.io
 
@@ -138,6 +137,8 @@ def read_hdf5_fields(path: str | Path, names: tuple[str, ...]) -> dict[str, np.n
         FileNotFoundError: if there is no such file.
         ValueError: if it is no HDF5 file or lacks one of them.
     """
+    import h5py  # of all that reads people, only this needs it
+
     path = existing_file(path)
     try:
         with h5py.File(path) as file:

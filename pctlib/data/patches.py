@@ -143,8 +143,36 @@ class Patches(Dataset):
             one = result.batch([row])
             if one is not None:
                 cache[row] = one["patch"][0]
-        result._cache, result._last = cache, (None, None)
+        return result.holding(cache)
+
+    def holding(self, pixels: Tensor) -> "Patches":
+        """Return the same patches, whose pixels are already cut; nothing is read any more.
+
+        Args:
+            pixels: uint8 [N, 3, P, P], on any device; batches are then made there.
+
+        Raises:
+            ValueError: if they are not of these people at this size.
+        """
+        expected = (len(self), 3, self.patch_size, self.patch_size)
+        if tuple(pixels.shape) != expected or pixels.dtype != torch.uint8:
+            got = f"{pixels.dtype} {list(pixels.shape)}"
+            raise ValueError(f"expected the patches as torch.uint8 {list(expected)}, got {got}")
+        result = copy.copy(self)
+        result._cache, result._last = pixels, (None, None)
+        result.columns = {name: column.to(pixels.device) for name, column in self.columns.items()}
+        result.affines = self.affines.to(pixels.device)
         return result
+
+    def on(self, device: torch.device) -> "Patches":
+        """Return the patches on an accelerator if they are in memory and fill less than half of it.
+
+        A batch is then gathered there, instead of being copied over at every step.
+        """
+        if self._cache is None or device.type != "cuda" or self._cache.device.type == "cuda":
+            return self
+        free, _ = torch.cuda.mem_get_info(device)
+        return self.holding(self._cache.to(device)) if self._cache.numel() < free / 2 else self
 
     def mark_broken(self, file: Path, reason: str) -> None:
         """List a file as broken and leave out its people from now on."""
@@ -196,7 +224,7 @@ class Patches(Dataset):
 
     def _gather(self, rows: list[int]) -> Batch:
         """Return a batch of the cache."""
-        index = torch.tensor(rows)
+        index = torch.tensor(rows, device=self._cache.device)
         columns = {name: column[index] for name, column in self.columns.items()}
         return {"patch": self._cache[index], "affine": self.affines[index], "index": index, **columns}
 

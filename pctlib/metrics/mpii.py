@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 
 from pctlib.data.containers import read_hdf5_fields, read_matlab
@@ -126,6 +125,8 @@ def read_predictions(predictions: str | Path | np.ndarray) -> np.ndarray:
         FileNotFoundError: if there is no such file.
         ValueError: if it is neither, lacks `preds`, has another shape or a number that is not finite.
     """
+    import h5py  # of all that imports this module, only this reads such files
+
     if isinstance(predictions, np.ndarray):
         name, array = "predictions", predictions
     elif h5py.is_hdf5(existing_file(predictions)):  # also Matlab 7.3

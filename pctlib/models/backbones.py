@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import timm
+from timm.models.efficientnet import EfficientNetFeatures
+from timm.models.mobilenetv3 import MobileNetV3Features
 from torch import Tensor, nn
 
 
@@ -55,6 +57,7 @@ class Backbone(nn.Module):
             if out_indices is not None:
                 options["out_indices"] = tuple(out_indices)
             self.net = timm.create_model(name, features_only=True, **options)
+            _drop_unused(self.net)
         self.channels = list(self.net.feature_info.channels())
         self.strides = list(self.net.feature_info.reduction())
         self.input_size = tuple(input_size or config.input_size[1:]) if fixed else None
@@ -73,6 +76,13 @@ class Backbone(nn.Module):
             raise ValueError(f"expected images of {self.input_size}, got {tuple(images.shape[-2:])}")
         maps = self.net(images)
         return [m.permute(0, 3, 1, 2).contiguous() for m in maps] if self._channels_last else list(maps)
+
+
+def _drop_unused(net: nn.Module) -> None:
+    """Take out the blocks behind the last map that is asked for; timm's MobileNets would run them all."""
+    if isinstance(net, EfficientNetFeatures | MobileNetV3Features):
+        last = max(level["stage"] for level in net.feature_info.get_dicts())  # stage 0 is the stem
+        net.blocks = net.blocks[:last]
 
 
 class _NormedFeatures(nn.Module):

@@ -135,7 +135,7 @@ def load_profile(name: str | Path, **changes: Any) -> Profile:
     try:
         return Profile.model_validate(values)
     except ValidationError as error:
-        raise ValueError(f"{path}: {_explain(error)}") from error
+        raise ValueError(f"{path}: {explain(error)}") from error
 
 
 def _change(values: dict[str, Any], keys: list[str], value: Any, path: Path) -> None:
@@ -146,7 +146,7 @@ def _change(values: dict[str, Any], keys: list[str], value: Any, path: Path) -> 
     values[keys[-1]] = value
 
 
-def _explain(error: ValidationError) -> str:
+def explain(error: ValidationError) -> str:
     """Return one clause a problem: key, what was wrong, what was received."""
     clauses = []
     for problem in error.errors():

@@ -14,7 +14,6 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from pctlib.io import existing_file
-from pctlib.reporting.markdown import render_markdown
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "published"
 ORIGINS = ("published", "measured")
@@ -115,6 +114,8 @@ class Table:
 
     def html(self) -> str:
         """Return the table with its caption and a link that downloads its values."""
+        from pctlib.reporting.markdown import render_markdown  # what only trains needs no nbconvert
+
         caption = render_markdown(self.caption).strip().removeprefix("<p>").removesuffix("</p>")
         link = csv_link(self.frame, self.name)
         label = html.escape(f"Table {self.name}", quote=True)

@@ -29,14 +29,17 @@ class Crops:
         people: N people with images.
         profile: input size, padding, cache and workers.
         training: use the padding of training, and leave room for augmentation.
+        pixels: uint8 [N, 3, P, P] of the patches, if they are already cut; see `Patches.holding`.
     """
 
-    def __init__(self, people: People, profile: Profile, *, training: bool) -> None:
+    def __init__(
+        self, people: People, profile: Profile, *, training: bool, pixels: Tensor | None = None
+    ) -> None:
         self.profile = profile
         self.padding = profile.crop.padding if training else profile.crop.evaluation_padding
         self.margin = 1.5 if training else 1.0
         self.broken: list[tuple[Path, str]] = []
-        self.patches = self._readable(people)
+        self.patches = self._readable(people) if pixels is None else self._patches(people).holding(pixels)
         self.people = self.patches.people
 
     def __len__(self) -> int:
@@ -88,6 +91,7 @@ class Crops:
             augmentation: random changes; None for none.
             generators: one CPU generator a batch, if there is augmentation.
         """
+        self.patches = self.patches.on(device)
         loader = make_loader(self.patches, [b.tolist() for b in batches], workers=self.profile.workers)
         changes = _augmentation(augmentation) if augmentation else None
         for number, batch in enumerate(loader):

@@ -18,6 +18,8 @@ from pctlib.profiles.profile import Profile
 from pctlib.skeletons import COCO
 from pctlib.workflow.sources import check_source
 
+TRAIN_SEED, VAL_SEED = 1, 2  # of the procedural people of every profile
+
 
 @dataclass(frozen=True)
 class Splits:
@@ -132,7 +134,8 @@ def make_people(profile: Profile, *, progress: bool = True) -> Path:
     counts = f"{settings.train_images}+{settings.val_images}"
     name = f"{counts}-{settings.image_size}px-occlusion{settings.occlusion:g}-v{FORMAT}"
     root = project_root() / "data" / "procedural" / name
-    for split, count, seed in (("train", settings.train_images, 1), ("val", settings.val_images, 2)):
+    parts = (("train", settings.train_images, TRAIN_SEED), ("val", settings.val_images, VAL_SEED))
+    for split, count, seed in parts:
         generate(
             root,
             split=split,

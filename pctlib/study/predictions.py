@@ -73,8 +73,9 @@ def mean_pose_predictions(train: People, val: People, crop: CropProfile) -> Pred
 
 
 def judge(people: People, predictions: Predictions) -> dict[str, float]:
-    """Return PCK and normalised error of all, seen and hidden joints, and OKS-AP and AR of predictions."""
-    metrics = pck_metrics(people, predictions.keypoints_image)
+    """Return PCK at 0.1 and 0.2, error of all, seen and hidden joints, and OKS-AP and AR of predictions."""
+    metrics = pck_metrics(people, predictions.keypoints_image, threshold=0.1)
+    metrics |= pck_metrics(people, predictions.keypoints_image)
     if people.skeleton.sigmas is not None:
         metrics |= coco_ap(people, predictions.keypoints_image, predictions.scores.mean(axis=1))
     return metrics

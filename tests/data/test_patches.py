@@ -254,3 +254,18 @@ def test_real_patches_hold_the_person(shared):
     P = patches.patch_size
     assert ((inside >= 0) & (inside < P)).all(-1)[labelled].float().mean() > 0.95
     assert (batch["patch"].flatten(1).float().std(1) > 5).all()
+
+
+def test_patches_that_are_already_cut_are_taken_as_they_are(tmp_path):
+    patches = Patches(make_people(tmp_path), SIZE)
+    pixels = torch.randint(0, 256, (5, 3, patches.patch_size, patches.patch_size), dtype=torch.uint8)
+    for file in tmp_path.iterdir():
+        file.unlink()  # nothing is read
+    batch = patches.holding(pixels).batch([3, 1])
+    torch.testing.assert_close(batch["patch"], pixels[[3, 1]], rtol=0, atol=0)
+    torch.testing.assert_close(batch["affine"], patches.affines[[3, 1]])
+    assert patches.holding(pixels).on(torch.device("cpu")).is_cached
+    with pytest.raises(ValueError, match=r"expected the patches as torch.uint8 \[5, 3"):
+        patches.holding(pixels[:4])
+    with pytest.raises(ValueError, match=r"got torch.float32"):
+        patches.holding(pixels.float())

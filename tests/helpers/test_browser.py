@@ -5,7 +5,9 @@ import pytest
 from matplotlib.figure import Figure as Plot
 from PIL import Image
 
-from pctlib.reporting import Figure, IndexPage, Section, Site, Table, write_index
+from pctlib.reporting.index import Figure, IndexPage, Section, write_index
+from pctlib.reporting.page import Site
+from pctlib.reporting.tables import Table
 
 pytest.importorskip("websocket", reason="the browser checks need websocket-client")
 from helpers.browser import find_chromium, open_browser

@@ -66,3 +66,18 @@ def test_models_of_a_fixed_size_refuse_other_images():
     backbone = Backbone("vit_tiny_patch16_224", (64, 96), **SMALL_VIT)
     with pytest.raises(ValueError, match=r"expected images of \(64, 96\), got \(96, 64\)"):
         backbone(torch.zeros(1, 3, 96, 64))
+
+
+@pytest.mark.parametrize("name", ["mobilenetv4_conv_small_035", "efficientnet_lite0"])
+def test_blocks_behind_the_last_map_are_not_there(name):
+    """They would cost time and give nothing; the maps are those of the whole model."""
+    torch.manual_seed(0)
+    whole = Backbone(name).eval()
+    torch.manual_seed(0)
+    part = Backbone(name, out_indices=range(3)).eval()
+    images = torch.randn(1, 3, 64, 64)
+    for mine, theirs in zip(part(images), whole(images), strict=False):
+        torch.testing.assert_close(mine, theirs, rtol=0, atol=0)
+    part.train()
+    sum(m.sum() for m in part(images)).backward()
+    assert all(p.grad is not None for p in part.parameters())

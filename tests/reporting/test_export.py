@@ -11,7 +11,9 @@ from matplotlib.figure import Figure as Plot
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
-from pctlib.reporting import Figure, Site, export_notebook
+from pctlib.reporting.export import export_notebook
+from pctlib.reporting.index import Figure
+from pctlib.reporting.page import Site
 
 SITE = Site("Study", (("Overview", "index.html"), ("Data", "00_data.html")), note="seed 0")
 

@@ -8,7 +8,10 @@ from helpers.check import check_site
 from matplotlib.figure import Figure as Plot
 from PIL import Image
 
-from pctlib.reporting import Figure, Highlight, IndexPage, RunCard, Section, Site, Table, write_index
+from pctlib.reporting.index import Figure, Highlight, IndexPage, Section, write_index
+from pctlib.reporting.page import Site
+from pctlib.reporting.run_card import RunCard
+from pctlib.reporting.tables import Table
 
 SITE = Site("Study", (("Overview", "index.html"), ("Data", "00_data.html")))
 TABLE = Table(pd.DataFrame({"method": ["PCT"], "AP": [0.5]}), "**Table 1.** Results.", name="main")

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from pctlib.reporting import fill, read_history
+from pctlib.reporting.records import fill, read_history
 
 
 def write_lines(path, *rows):

@@ -4,8 +4,7 @@ import time
 import pytest
 import torch
 
-from pctlib.reporting import RunCard, collect, load_run_card
-from pctlib.reporting.run_card import format_seconds, git_revision
+from pctlib.reporting.run_card import RunCard, collect, format_seconds, git_revision, load_run_card
 
 
 def git(folder, *arguments):

@@ -9,8 +9,18 @@ import pytest
 from bs4 import BeautifulSoup
 from scipy import stats
 
-from pctlib.reporting import Interval, Table, beside, csv_link, mean_interval, published
-from pctlib.reporting.tables import PUBLISHED, format_number, signed, to_csv
+from pctlib.reporting.tables import (
+    PUBLISHED,
+    Interval,
+    Table,
+    beside,
+    csv_link,
+    format_number,
+    mean_interval,
+    published,
+    signed,
+    to_csv,
+)
 
 
 def parse(table):

@@ -1,0 +1,1 @@
+"""The small backbones that come with the package: their people, their training, their cards."""
