@@ -185,8 +185,8 @@ def _check_images(
     )
     if turned:
         text = (
-            f"{split}: {turned} images carry an EXIF orientation; as in COCO their pixels are taken as stored, "
-            "so annotations made in a viewer that turns them do not fit"
+            f"{split}: {turned} images carry an EXIF orientation; as in COCO their pixels are taken as "
+            "stored, so annotations made in a viewer that turns them do not fit"
         )
         findings.append(Finding("note", text))
     return findings
