@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from pctlib.checkpoints import keypoint_sets, pct, rtmpose
 from pctlib.checkpoints.files import WithoutInitialisation, part
 from pctlib.checkpoints.mae import is_mae, load_mae
+from pctlib.checkpoints.osx import is_osx, load_osx
 from pctlib.checkpoints.pct import is_pct, load_pct
 from pctlib.checkpoints.reading import read_checkpoint, tell
 from pctlib.checkpoints.rtmpose import is_rtmpose, load_rtmpose
@@ -27,6 +28,7 @@ _FAMILIES: tuple[tuple[Callable, Callable, dict[int, str]], ...] = (
     (is_rtmpose, load_rtmpose, rtmpose.BY_COUNT),
     (is_vitpose, load_vitpose, keypoint_sets.BY_COUNT),
     (is_mae, load_mae, {}),
+    (is_osx, load_osx, {}),
 )
 _PREFIX_WORDS = 3  # what else may stand before the names of a model: so many words at most
 
@@ -50,12 +52,14 @@ def load_official(path: str | Path, **options: Any) -> nn.Module:
     Args:
         path: the file as published (.pth or .safetensors), or a folder of Hugging Face.
         **options: of the family's own loader: `load_pct`, `load_rtmpose`, `load_rtmw`, `load_vitpose`,
-            `load_mae` or, for a folder, `load_vitpose_hf`. All but `load_mae` take `skeleton`.
+            `load_mae`, `load_osx` or, for a folder, `load_vitpose_hf`. All but `load_mae` and `load_osx` take
+            `skeleton`.
 
     Returns:
         The model in eval mode, on the CPU. PCT: `PoseEstimator`, `PoseTokenizer` or `GuidedTokenizer`.
         RTMPose, DWPose and RTMW: `PoseEstimator`. ViTPose: `PoseEstimator`, or `MultiDatasetEstimator` for
         several data sets. A vision transformer pre-trained as masked autoencoder: `ViT`.
+        OSX: `OSX`.
 
     Raises:
         FileNotFoundError: if there is no such file.

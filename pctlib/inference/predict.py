@@ -96,5 +96,4 @@ def coco_results(
         box_scores=boxes,
         areas=people.areas,
         sigmas=people.skeleton.sigmas,
-        category_id=people.category_id,
     )
