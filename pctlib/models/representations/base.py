@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -29,9 +29,13 @@ class Representation(nn.Module):
 
     Attributes:
         input_size: (height, width) of the images, in whose pixels poses are given; None: of any.
+        space: what `encode` takes and `decode` gives: "input", [B, K, 2] input pixels; "camera", [B, K, 3]
+            millimetres relative to the root; "input and depth", [B, K, 3], input pixels, and millimetres
+            behind the root.
     """
 
     input_size: tuple[int, int] | None = None
+    space: Literal["input", "camera", "input and depth"] = "input"
 
     def encode(self, keypoints: Tensor, visible: Tensor) -> Any:
         """Return the target of poses.

@@ -156,6 +156,7 @@ class PCTClassifier(Representation):
                 f"flip_permutation: expected {tokenizer.num_keypoints}, got {len(flip_permutation)}"
             )
         self.tokenizer = tokenizer.requires_grad_(False)
+        self.space = "camera" if tokenizer.num_dims == 3 else "input"
         if guide is not None:
             check_guide(guide, tokenizer)
         self.guide = guide if guide is None else guide.requires_grad_(False)
