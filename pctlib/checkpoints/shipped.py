@@ -13,6 +13,7 @@ from torch import Tensor
 
 from pctlib.io import existing_file, read_json, read_tensors, write_json, write_tensors
 from pctlib.models.backbones import Backbone
+from pctlib.profiles.sections import StartWeights
 from pctlib.training.resume import load_weights
 
 FOLDER = Path(__file__).with_name("weights")
@@ -63,6 +64,26 @@ def load_shipped(backbone: Backbone, name: str, folder: Path = FOLDER) -> dict[s
     tensors = {key: t.to(wanted[key].dtype) for key, t in read_tensors(path).items() if key in wanted}
     load_weights(backbone.net, tensors, path)
     return card
+
+
+def starting_backbone(
+    name: str, input_size: tuple[int, int] | None = None, *, weights: StartWeights = "none", **options: Any
+) -> Backbone:
+    """Return a backbone with the weights that a training starts from.
+
+    Args:
+        name: of the timm model.
+        input_size: (height, width) of the images, for models of a fixed size.
+        weights: "shipped", "imagenet" or "none": drawn by torch's global generator.
+        **options: of `Backbone`.
+
+    Raises:
+        ValueError: as `Backbone` and `load_shipped`.
+    """
+    backbone = Backbone(name, input_size, pretrained=weights == "imagenet", **options)
+    if weights == "shipped":
+        load_shipped(backbone, name)
+    return backbone
 
 
 def _stored(tensor: Tensor) -> Tensor:

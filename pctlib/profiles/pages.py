@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from pydantic import Field, model_validator
 
-from pctlib.profiles.sections import AugmentationProfile, Section
+from pctlib.profiles.sections import AugmentationProfile, Section, StartWeights
 from pctlib.training.settings import TrainingSettings
 
 
@@ -164,7 +164,7 @@ class BackboneProfile(Section):
 
     name: str
     stages: int | None = Field(default=None, ge=1, description="first feature maps that are used; None: all")
-    pretrained: bool = Field(default=False, description="ImageNet weights by timm; needs the network once")
+    weights: StartWeights = Field(default="none", description="that it starts from")
     final_norm: bool = Field(default=False, description="normalise the last feature map")
 
 

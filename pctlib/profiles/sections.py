@@ -13,6 +13,11 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+StartWeights = Literal["shipped", "imagenet", "none"]
+"""What a backbone starts from: weights that come with the package and have learned procedural people; those
+of ImageNet by timm, which needs the network once; or none, drawn by the seed."""
+
+
 class PeopleProfile(Section):
     """Size of the procedural data set; other data sets have their own."""
 
@@ -84,7 +89,7 @@ class HeatmapProfile(Section):
     """Stage 0: backbone and SimpleBaseline head on heatmaps."""
 
     backbone: str
-    pretrained: bool = Field(default=False, description="ImageNet weights by timm; needs the network once")
+    weights: StartWeights = Field(default="none", description="that the backbone starts from")
     stages: int | None = Field(default=None, ge=1, description="first feature maps that are used; None: all")
     final_norm: bool = Field(default=False, description="normalise the last feature map")
     drop_path: float = Field(default=0.0, ge=0, lt=1)

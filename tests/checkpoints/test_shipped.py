@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pctlib.checkpoints.shipped import FOLDER, load_shipped, save_shipped, shipped_names
+from pctlib.checkpoints.shipped import FOLDER, load_shipped, save_shipped, shipped_names, starting_backbone
 from pctlib.io import read_json, read_tensors, write_json
 from pctlib.models.backbones import Backbone
 
@@ -53,6 +53,26 @@ def test_what_cannot_be_loaded_is_named(tmp_path):
     write_json(tmp_path / f"{NAME}.json", card | {"sha256": "0" * 64})
     with pytest.raises(ValueError, match=f"{NAME}.safetensors: not the file of its card"):
         load_shipped(backbone(), NAME, tmp_path)
+
+
+def test_a_training_starts_from_the_weights_that_its_profile_names(monkeypatch):
+    options = {"out_indices": range(4)}
+    torch.manual_seed(5)
+    shipped = starting_backbone("regnetx_002", weights="shipped", **options)
+    torch.manual_seed(5)
+    drawn = starting_backbone("regnetx_002", **options)
+    name, stored = next(iter(read_tensors(FOLDER / "regnetx_002.safetensors").items()))
+    assert torch.equal(shipped.net.state_dict()[name], stored.float())
+    assert not torch.equal(drawn.net.state_dict()[name], stored.float())
+    known = "weights come with the package for mobilenetv4_conv_small, regnetx_002; use other weights"
+    with pytest.raises(ValueError, match=f"'resnet18': {known}"):
+        starting_backbone("resnet18", weights="shipped")
+    asked = []
+    fake = "pctlib.checkpoints.shipped.Backbone"
+    monkeypatch.setattr(fake, lambda *_, pretrained, **__: asked.append(pretrained))
+    starting_backbone("resnet18", weights="imagenet")
+    starting_backbone("resnet18", weights="none")
+    assert asked == [True, False]
 
 
 @pytest.mark.parametrize("name", shipped_names())

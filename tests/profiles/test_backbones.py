@@ -1,6 +1,8 @@
 import pytest
 import yaml
 
+from pctlib.checkpoints.shipped import FOLDER, shipped_names
+from pctlib.io import read_json
 from pctlib.paths import project_root
 from pctlib.profiles.backbones import load_start_profile, start_backbones, start_file
 from pctlib.profiles.profile import load_profile, profile_names
@@ -17,12 +19,26 @@ def changed(tmp_path, **people):
 
 def test_people_that_teach_the_shipped_weights_are_none_that_a_profile_measures():
     plan = load_start_profile(start_file())
+    assert plan.people.seeds.isdisjoint(taken_seeds())
+    assert len(plan.people.seeds) == len(plan.people.shards) + 1  # those that measure are others again
+
+
+def taken_seeds():
+    """Return the seeds of the people that any profile learns from or measures."""
     taken = {TRAIN_SEED, VAL_SEED}
     for name in profile_names():
         section = load_profile(name).occlusion
         taken |= {section.seed} if section else set()
-    assert plan.people.seeds.isdisjoint(taken)
-    assert len(plan.people.seeds) == len(plan.people.shards) + 1  # those that measure are others again
+    return taken
+
+
+@pytest.mark.parametrize("name", shipped_names())
+def test_nobody_whom_a_profile_measures_taught_the_weights_that_are_shipped(name):
+    card = read_json(FOLDER / f"{name}.json")
+    first, last = card["seeds of the people"]
+    assert last > first
+    assert not taken_seeds() & {*range(first, last + 1), card["seed of the people that measure"]}
+    assert not first <= card["seed of the people that measure"] <= last
 
 
 def test_shards_hold_all_pictures_with_a_seed_each():

@@ -5,11 +5,13 @@ from pathlib import Path
 
 import torch
 
+from pctlib.checkpoints.shipped import starting_backbone
 from pctlib.io import read_tensors, write_json, write_tensors
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.heatmap import Heatmap
 from pctlib.profiles.profile import Profile
+from pctlib.profiles.sections import StartWeights
 from pctlib.skeletons import SKELETONS, Skeleton
 from pctlib.study.crops import Crops
 from pctlib.study.people import Splits
@@ -20,14 +22,14 @@ from pctlib.training.resume import load_weights
 from pctlib.workflow.layout import read_description
 
 
-def build_backbone(profile: Profile, *, pretrained: bool = False) -> Backbone:
-    """Return the profile's backbone; weights are drawn by torch's global generator unless pretrained."""
+def build_backbone(profile: Profile, *, weights: StartWeights = "none") -> Backbone:
+    """Return the profile's backbone; as it is to be loaded, or with the weights its training starts from."""
     sizes = profile.heatmap
     options = {"drop_path_rate": sizes.drop_path} if sizes.drop_path else {}
-    return Backbone(
+    return starting_backbone(
         sizes.backbone,
         profile.crop.input_size,
-        pretrained=pretrained,
+        weights=weights,
         out_indices=None if sizes.stages is None else range(sizes.stages),
         final_norm=sizes.final_norm,
         **options,
@@ -72,7 +74,7 @@ def train_heatmap(
         ValueError: as `pctlib.training.loop.train`, or if an image cannot be read.
     """
     torch.manual_seed(mix_seed(seed, 30))
-    backbone = build_backbone(profile, pretrained=profile.heatmap.pretrained)
+    backbone = build_backbone(profile, weights=profile.heatmap.weights)
     model = PoseEstimator(backbone, build_heatmap(profile, backbone, splits.train.skeleton))
     model = model.to(memory_format=torch.channels_last)
     task = EstimatorTask(

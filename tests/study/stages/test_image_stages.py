@@ -165,7 +165,7 @@ def test_image_guidance_through_both_stages(stages, tmp_path):
 
 def test_published_recipe_starts_on_coco_files_at_its_own_sizes(stages):
     """The paper's networks are built; one at a step's size would need minutes and gigabytes here."""
-    profile = load_profile("paper", device="cpu", heatmap__pretrained=False)
+    profile = load_profile("paper", device="cpu", heatmap__weights="none")
     with torch.device("meta"):
         backbone = build_backbone(profile)
     assert (backbone.channels[-1], backbone.strides[-1]) == (1024, 32)

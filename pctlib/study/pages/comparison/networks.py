@@ -156,7 +156,7 @@ def _whole(variant: Variant, profile: Profile, skeleton: Skeleton, parts: Parts 
     backbone = Backbone(
         chosen.name,
         size,
-        pretrained=chosen.pretrained,
+        pretrained=chosen.weights == "imagenet",
         out_indices=None if chosen.stages is None else range(chosen.stages),
         final_norm=chosen.final_norm,
     )
