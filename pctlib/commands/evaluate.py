@@ -20,6 +20,14 @@ Annotations = Annotated[Path, typer.Option(help="Annotation file as published.")
 Predictions = Annotated[Path, typer.Option(help="Results JSON: a list with image_id, keypoints and score.")]
 
 
+Category = Annotated[
+    str | None, typer.Option(help="Name of the category of persons, where the file does not tell.")
+]
+SkipBroken = Annotated[
+    bool, typer.Option("--skip-broken", help="Leave out and count persons with an empty box or area.")
+]
+
+
 def _endings(paths: list[Path] | None) -> list[Path] | None:
     """Refuse what cannot be written before anything is evaluated."""
     if paths:
@@ -43,26 +51,41 @@ Errors = Annotated[
 
 
 @evaluate_app.command()
-def coco(annotations: Annotations, predictions: Predictions, out: Out = None, errors: Errors = None) -> None:
+def coco(
+    annotations: Annotations,
+    predictions: Predictions,
+    out: Out = None,
+    errors: Errors = None,
+    category: Category = None,
+    skip_broken: SkipBroken = False,
+) -> None:
     """COCO keypoints: AP and AR by OKS."""
     from pctlib.metrics.coco import evaluate_coco
 
-    _report(evaluate_coco(annotations, predictions), out)
+    rules = {"category": category, "skip_invalid": skip_broken}
+    _report(evaluate_coco(annotations, predictions, **rules), out)
     if errors is not None:
-        _analyse_results(annotations, predictions, errors)
+        _analyse_results(annotations, predictions, errors, **rules)
 
 
 @evaluate_app.command("coco-wholebody")
 def coco_wholebody(
-    annotations: Annotations, predictions: Predictions, out: Out = None, errors: Errors = None
+    annotations: Annotations,
+    predictions: Predictions,
+    out: Out = None,
+    errors: Errors = None,
+    category: Category = None,
+    skip_broken: SkipBroken = False,
 ) -> None:
     """COCO-WholeBody: AP and AR of body, foot, face, left hand, right hand and whole body."""
     from pctlib.metrics.wholebody import FIELDS, evaluate_wholebody
     from pctlib.skeletons import COCO_WHOLEBODY
 
-    _report(evaluate_wholebody(annotations, predictions), out)
+    rules = {"category": category, "skip_invalid": skip_broken}
+    _report(evaluate_wholebody(annotations, predictions, **rules), out)
     if errors is not None:
-        _analyse_results(annotations, predictions, errors, skeleton=COCO_WHOLEBODY, fields=FIELDS)
+        rules |= {"skeleton": COCO_WHOLEBODY, "fields": FIELDS}
+        _analyse_results(annotations, predictions, errors, **rules)
 
 
 @evaluate_app.command()
@@ -77,27 +100,37 @@ def crowdpose(
             help="Crowd index between easy and medium, medium and hard; the paper's text has 0.1 0.8."
         ),
     ] = (0.2, 0.8),
+    category: Category = None,
+    skip_broken: SkipBroken = False,
 ) -> None:
     """CrowdPose: AP and AR, and AP of easy, medium and hard images."""
     from pctlib.data.people import BOX_AREA_SHARE
     from pctlib.metrics.crowdpose import evaluate_crowdpose
     from pctlib.skeletons import CROWDPOSE
 
-    _report(evaluate_crowdpose(annotations, predictions, boundaries=boundaries), out)
+    rules = {"category": category, "skip_invalid": skip_broken}
+    _report(evaluate_crowdpose(annotations, predictions, boundaries=boundaries, **rules), out)
     if errors is not None:
-        _analyse_results(annotations, predictions, errors, skeleton=CROWDPOSE, box_fill=BOX_AREA_SHARE)
+        rules |= {"skeleton": CROWDPOSE, "box_fill": BOX_AREA_SHARE}
+        _analyse_results(annotations, predictions, errors, **rules)
 
 
 @evaluate_app.command()
 def ochuman(
-    annotations: Annotations, predictions: Predictions, out: Out = None, errors: Errors = None
+    annotations: Annotations,
+    predictions: Predictions,
+    out: Out = None,
+    errors: Errors = None,
+    category: Category = None,
+    skip_broken: SkipBroken = False,
 ) -> None:
     """OCHuman: AP and AR by COCO's protocol on heavily occluded people."""
     from pctlib.metrics.coco import evaluate_ochuman
 
-    _report(evaluate_ochuman(annotations, predictions), out)
+    rules = {"category": category, "skip_invalid": skip_broken}
+    _report(evaluate_ochuman(annotations, predictions, **rules), out)
     if errors is not None:
-        _analyse_results(annotations, predictions, errors)
+        _analyse_results(annotations, predictions, errors, **rules)
 
 
 @evaluate_app.command()

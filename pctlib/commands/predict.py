@@ -24,6 +24,12 @@ def predict(
         str,
         typer.Option(help="keypoints: coco, coco-wholebody, ..., or a YAML file; if not said, the model's"),
     ] = "",
+    category: Annotated[
+        str | None, typer.Option(help="name of the category of persons, where the file does not tell")
+    ] = None,
+    skip_broken: Annotated[
+        bool, typer.Option("--skip-broken", help="leave out and count annotations without a usable box")
+    ] = False,
     dataset_index: Annotated[
         int | None, typer.Option(help="which data set of a published ViTPose+; 0 is COCO")
     ] = None,
@@ -51,12 +57,14 @@ def predict(
     given = choose_skeleton(skeleton) if skeleton else None
     trained = load_any(weights, dataset_index=dataset_index, skeleton=given)
     chosen = trained.skeleton or COCO
+    options = {"category": category}
     if detections is not None:
-        people = read_detections(detections, annotations, images, skeleton=chosen, min_score=min_score)
+        options |= {"skeleton": chosen, "min_score": min_score}
+        people = read_detections(detections, annotations, images, **options)
     elif chosen == COCO_WHOLEBODY:
-        people = read_coco_wholebody(annotations, images)
+        people = read_coco_wholebody(annotations, images, skip_invalid=skip_broken, **options)
     else:
-        people = read_coco(annotations, images, skeleton=chosen)
+        people = read_coco(annotations, images, skeleton=chosen, skip_invalid=skip_broken, **options)
     found = find_poses(
         trained.model.to(choose_device(device)),
         people,
@@ -69,6 +77,7 @@ def predict(
     )
     results, left_out = coco_results(people, *found)
     write_json(out, results)
-    counts = {"boxes": len(people), **people.excluded, **left_out, "poses written": len(results)}
+    read = {"boxes": len(people), **people.excluded, **people.notes}
+    counts = {**read, **left_out, "poses written": len(results)}
     typer.echo("\n".join(f"{count:>8} {what}" for what, count in counts.items()))
     typer.echo(f"written: {out}")

@@ -111,6 +111,7 @@ def _check_split(
     except (ValueError, OSError) as error:
         return [Finding("broken", f"{split}: the annotations cannot be read: {error}")]
     findings = [_summary(people, file, split), *findings]
+    findings += [Finding("note", f"{split}: {count} {what}") for what, count in people.notes.items()]
     if folder is None:
         expected = " or ".join(str(root / images) for images in layout.images)
         return [*findings, Finding("missing", f"{split}: no folder of images; expected {expected}")]

@@ -4,18 +4,34 @@ Source: Lin et al. 2014, arXiv:1405.0312, https://cocodataset.org/#format-data; 
 arXiv:2007.11858.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
 
-from pctlib.data.coco_format import EntryTable, image_rows, image_sizes, of_category, read_sections
-from pctlib.data.people import BOX_AREA_SHARE, People
+from pctlib.data.box_formats import odd_boxes
+from pctlib.data.coco_format import EntryTable, image_rows, image_sizes
+from pctlib.data.coco_persons import (
+    OTHER_CATEGORIES,
+    WITHOUT_KEYPOINTS,
+    Persons,
+    read_annotations,
+    read_persons,
+)
+from pctlib.data.image_names import ImageFolder
+from pctlib.data.images import image_size
+from pctlib.data.people import People
 from pctlib.io import write_json
 from pctlib.skeletons import COCO, COCO_WHOLEBODY, Skeleton
 
-# Fields of a COCO-WholeBody annotation, in the order of its 133 keypoints.
-_WHOLEBODY_FIELDS = ("keypoints", "foot_kpts", "face_kpts", "lefthand_kpts", "righthand_kpts")
+WHOLEBODY_FIELDS = {
+    "keypoints": 17,
+    "foot_kpts": 6,
+    "face_kpts": 68,
+    "lefthand_kpts": 21,
+    "righthand_kpts": 21,
+}
+"""Fields of a COCO-WholeBody annotation with their numbers of keypoints, in the order of its 133."""
 
 
 def read_coco(
@@ -23,21 +39,23 @@ def read_coco(
     image_dir: str | Path | None = None,
     *,
     skeleton: Skeleton = COCO,
-    category: str = "person",
+    category: str | None = None,
     min_keypoints: int = 1,
     skip_invalid: bool = False,
 ) -> People:
     """Read persons from a COCO keypoint file.
 
-    Crowd regions and persons with too few labelled keypoints are left out and counted in `People.excluded`.
-    Boxes are clipped to [0, width - 1] x [0, height - 1] as mmpose does. Where a file has no `area`, it is
-    the box area x 0.53.
+    Which annotations are persons, and what a missing field means, is said at `read_annotations` and
+    `read_persons`. Crowd regions, persons with a box alone and persons with too few labelled keypoints are
+    left out and counted in `People.excluded`. Boxes are clipped to [0, width - 1] x [0, height - 1] as mmpose
+    does. Names of images are read as `ImageFolder` says, and sizes that the file does not give are read from
+    the images.
 
     Args:
         annotation_file: JSON with the sections images, annotations and categories.
         image_dir: folder that `file_name` is relative to; None where there are no images.
         skeleton: the keypoints, in the order of the file.
-        category: name of the category to be read.
+        category: name of the category to be read; None: the rule of `read_annotations`.
         min_keypoints: persons with fewer labelled keypoints are left out.
         skip_invalid: leave out and count annotations whose box or area is empty or impossible, instead of
             refusing the file.
@@ -47,13 +65,15 @@ def read_coco(
         ValueError: if the file is not such a file, or one of its entries is wrong; names file, annotation id,
             index in the file, field, expected and received.
     """
-    return _read(annotation_file, image_dir, skeleton, category, min_keypoints, skip_invalid, ("keypoints",))
+    fields = {"keypoints": skeleton.num_keypoints}
+    return _read(annotation_file, image_dir, skeleton, category, min_keypoints, skip_invalid, fields)
 
 
 def read_coco_wholebody(
     annotation_file: str | Path,
     image_dir: str | Path | None = None,
     *,
+    category: str | None = None,
     min_keypoints: int = 1,
     skip_invalid: bool = False,
 ) -> People:
@@ -62,8 +82,8 @@ def read_coco_wholebody(
     Face and hands carry a confidence in place of the visibility flag; above 0 they count as visible (2), as
     mmpose reads them. The `*_valid` flags are not looked at. All else as `read_coco`.
     """
-    options = (COCO_WHOLEBODY, "person", min_keypoints, skip_invalid)
-    return _read(annotation_file, image_dir, *options, _WHOLEBODY_FIELDS)
+    options = (COCO_WHOLEBODY, category, min_keypoints, skip_invalid)
+    return _read(annotation_file, image_dir, *options, WHOLEBODY_FIELDS)
 
 
 def write_coco(people: People, path: str | Path, *, image_dir: str | Path | None = None) -> Path:
@@ -126,62 +146,62 @@ def _read(
     annotation_file: str | Path,
     image_dir: str | Path | None,
     skeleton: Skeleton,
-    category: str,
+    category: str | None,
     min_keypoints: int,
     skip_invalid: bool,
-    keypoint_fields: Sequence[str],
+    fields: Mapping[str, int],
 ) -> People:
-    """Read a file whose keypoints are spread over `keypoint_fields`."""
+    """Read a file whose keypoints are spread over `fields`."""
     if image_dir is not None and not Path(image_dir).is_dir():
         raise FileNotFoundError(f"no such folder of images: {image_dir}")
-    content = read_sections(annotation_file)
-    table = content.annotations
-    if not len(table):
+    K = 0 if len(fields) > 1 else skeleton.num_keypoints
+    file = read_annotations(annotation_file, category=category, num_keypoints=K)
+    if not len(file.annotations) and not file.left_out:
         raise ValueError(f"{annotation_file}: section 'annotations' is empty")
-    table.keep(of_category(table, content.categories, category))
-    excluded = {"crowd": table.keep(table.integers("iscrowd", default=0) == 0)}
-    keypoints, visible = _keypoints(table, skeleton, keypoint_fields)
+    persons = read_persons(file, fields)
+    excluded = {OTHER_CATEGORIES: file.left_out} if file.left_out else {}
+    excluded["crowd"] = persons.keep(~persons.crowd)
+    alone = persons.keep(~persons.without_keypoints) if min_keypoints else 0
+    excluded |= {WITHOUT_KEYPOINTS: alone} if alone else {}
+    visible = _flags(persons.table, persons.triples[..., 2], skeleton)
     enough = (visible > 0).sum(1) >= min_keypoints
-    excluded["too few keypoints"] = table.keep(enough)
-    keypoints, visible = keypoints[enough], visible[enough]
-    rows = image_rows(table, content.images)
-    sizes = image_sizes(content.images)[rows]
-    boxes, areas = _boxes_and_areas(table, sizes)
-    valid = _valid(table, boxes, areas, skip_invalid)
+    excluded["too few keypoints"] = persons.keep(enough)
+    table, images = persons.table, file.images
+    rows = image_rows(table, images)
+    files = _image_files(table, images, rows, image_dir)
+    sizes = _sizes(image_sizes(images)[rows], files)
+    boxes = _clipped(persons.boxes_xywh, sizes)
+    valid = _valid(table, boxes, persons, sizes, skip_invalid)
     if skip_invalid:
         excluded["invalid box or area"] = int((~valid).sum())
     people = People(
         skeleton=skeleton,
-        image_files=_image_files(table, content.images, rows, image_dir),
+        image_files=files,
         image_ids=table.integers("image_id"),
         annotation_ids=table.integers("id"),
         boxes_xywh=np.where(valid[:, None], boxes, 1.0),
-        areas=np.where(valid, areas, 1.0),
-        keypoints_image=keypoints,
-        visible=visible,
+        areas=np.where(valid, persons.areas, 1.0),
+        keypoints_image=persons.triples[..., :2],
+        visible=visible[enough],
         image_sizes=sizes,
         source=str(annotation_file),
         excluded=excluded,
+        notes=persons.notes | odd_boxes(persons.triples, persons.boxes_xywh, sizes),
+        category_id=1 if file.category is None else file.category,
     )
     return people if valid.all() else people.select(valid)
 
 
-def _keypoints(table: EntryTable, skeleton: Skeleton, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Return keypoints [N, K, 2] and flags [N, K]."""
-    widths = dict.fromkeys(names, 3 * skeleton.num_keypoints)
-    if len(names) > 1:
-        widths = dict(zip(_WHOLEBODY_FIELDS, (3 * 17, 3 * 6, 3 * 68, 3 * 21, 3 * 21), strict=True))
-    parts = [table.numbers(name, width).reshape(-1, width // 3, 3) for name, width in widths.items()]
-    triples = np.concatenate(parts, axis=1)  # [N, K, 3]
-    flags = triples[..., 2]
+def _flags(table: EntryTable, flags: np.ndarray, skeleton: Skeleton) -> np.ndarray:
+    """Return the visibility of keypoints, uint8 [N, K]."""
     if skeleton is COCO_WHOLEBODY:
-        flags[:, 23:] = np.where(flags[:, 23:] > 0, 2, 0)
+        flags = np.concatenate([flags[:, :23], np.where(flags[:, 23:] > 0, 2, 0)], axis=1)
     wrong = ~np.isin(flags, (0, 1, 2))
     if wrong.any():
         row, keypoint = (int(v[0]) for v in np.nonzero(wrong))
         where = f"visibility of keypoint {keypoint} ({skeleton.keypoint_names[keypoint]})"
         raise table.error(row, f"{where} must be 0, 1 or 2, got {flags[row, keypoint]:g}")
-    return triples[..., :2].astype(np.float32), flags.astype(np.uint8)
+    return flags.astype(np.uint8)
 
 
 def _image_files(
@@ -190,41 +210,63 @@ def _image_files(
     """Return the image file of each annotation."""
     if image_dir is None:
         return [Path()] * len(rows)
-    names = [images.entries[row].get("file_name") for row in rows]
-    for row, name in enumerate(names):
+    folder, files = ImageFolder(image_dir), {}
+    for row, image in enumerate(rows.tolist()):
+        name = images.entries[image].get("file_name")
         if not isinstance(name, str) or not name:
             raise table.error(row, f"its image has no file_name, got {name!r}")
-    return [Path(image_dir) / name for name in names]
+        if image not in files:
+            files[image] = folder.find(name)
+    return [files[image] for image in rows.tolist()]
 
 
-def _boxes_and_areas(table: EntryTable, image_sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Return boxes [N, 4], clipped to their image, and areas [N]; an empty box has no positive extent."""
-    x, y, w, h = table.numbers("bbox", 4).T
+def _sizes(said: np.ndarray, files: list[Path]) -> np.ndarray:
+    """Return the sizes [N, 2] of images, from the images themselves where the file does not say."""
+    sizes, read = said.copy(), {}
+    for row in np.flatnonzero((said == 0).any(1)):
+        file = files[row]
+        if file != Path() and file not in read:
+            try:
+                read[file] = image_size(file)
+            except (OSError, ValueError):  # missing or no image: said where it is needed
+                read[file] = said[row]
+        sizes[row] = read.get(file, said[row])
+    return sizes
+
+
+def _clipped(boxes_xywh: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:
+    """Return boxes [N, 4] clipped to their image; an empty one has no positive extent."""
+    x, y, w, h = boxes_xywh.T
     known = (image_sizes > 0).all(1)
     right, bottom = (np.where(known, image_sizes[:, axis] - 1, np.inf) for axis in (1, 0))
     x1, y1 = (np.where(known, np.maximum(low, 0), low) for low in (x, y))
     boxes = np.stack([x1, y1, np.minimum(x + w, right) - x1, np.minimum(y + h, bottom) - y1], axis=1)
     boxes[(w <= 0) | (h <= 0), 2:] = 0
-    areas = w * h * BOX_AREA_SHARE
-    for row, entry in enumerate(table.entries):
-        if "area" in entry:
-            if not isinstance(entry["area"], int | float):
-                raise table.error(row, f"field 'area' must be a number, got {entry['area']!r}")
-            areas[row] = entry["area"]
-    return boxes, areas
+    return boxes
 
 
-def _valid(table: EntryTable, boxes: np.ndarray, areas: np.ndarray, skip_invalid: bool) -> np.ndarray:
+def _valid(
+    table: EntryTable, boxes: np.ndarray, persons: Persons, sizes: np.ndarray, skip_invalid: bool
+) -> np.ndarray:
     """Return the mask [N] of usable rows; refuse the file unless bad ones may be skipped."""
-    good_box, good_area = (boxes[:, 2:] > 0).all(1), areas > 0
+    good_box, good_area = (boxes[:, 2:] > 0).all(1), persons.areas > 0
     valid = good_box & good_area
     if not valid.all() and not skip_invalid:
         row = int(np.flatnonzero(~valid)[0])
-        entry = table.entries[row]
-        problem = f"area must be above 0, got {areas[row]:g}"
+        problem = f"area must be above 0, got {persons.areas[row]:g}"
         if not good_box[row]:
-            problem = f"bbox {entry['bbox']} has no extent inside its image"
+            problem = f"bbox {table.entries[row]['bbox']} has no extent inside its image"
+            turned = (
+                _clipped(persons.boxes_xywh[row : row + 1], sizes[row : row + 1, ::-1])[:, 2:] > 0
+            ).all()
+            if turned and sizes[row].all():
+                problem += (
+                    f" of {sizes[row].tolist()} (height, width): width and height look exchanged (as in "
+                    "CrowdPose's files before March 2021)"
+                )
         raise table.error(
-            row, f"{problem}; skip_invalid=True, in a profile skip_broken: true, would leave it out"
+            row,
+            f"{problem}; skip_invalid=True, on the command line --skip-broken, in a profile "
+            "skip_broken: true, would leave it out",
         )
     return valid

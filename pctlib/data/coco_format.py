@@ -1,7 +1,9 @@
 """Checked access to the sections of a COCO file: columns at once, errors by entry."""
 
 import contextlib
+import copy
 import gc
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +52,12 @@ class EntryTable:
         self.places = self.places[mask]
         return int((~mask).sum())
 
+    def select(self, mask: np.ndarray) -> "EntryTable":
+        """Return a table of the entries where `mask` [N] is true; they keep their places in the file."""
+        chosen = copy.copy(self)
+        chosen.keep(mask)
+        return chosen
+
     def error(self, row: int, message: str) -> ValueError:
         """Return the error that names an entry."""
         entry = self.entries[row]
@@ -57,9 +65,10 @@ class EntryTable:
         return ValueError(f"{self.file}: {self.kind}{name} (index {self.places[row]}): {message}")
 
     def column(self, name: str, default: Any = None) -> list[Any]:
-        """Return a field of every entry; without `default` it must be there."""
+        """Return a field of every entry; missing or null gives `default`; without one it must be there."""
         if default is not None:
-            return [entry.get(name, default) for entry in self.entries]
+            values = [entry.get(name) for entry in self.entries]
+            return [default if value is None else value for value in values]
         try:
             return [entry[name] for entry in self.entries]
         except KeyError:
@@ -72,22 +81,33 @@ class EntryTable:
         if not set(map(type, values)) <= {int, bool}:
             for row, value in enumerate(values):
                 if not isinstance(value, int) and not (isinstance(value, float) and value.is_integer()):
-                    raise self.error(row, f"field {name!r} must be a whole number, got {value!r}")
+                    hint = " (a text; take the quotation marks away)" if _is_digits(value) else ""
+                    raise self.error(row, f"field {name!r} must be a whole number, got {value!r}{hint}")
         try:
             return np.array([int(value) for value in values], np.int64).reshape(-1)
         except OverflowError:
             row = next(i for i, value in enumerate(values) if not -(2**63) <= value < 2**63)
             raise self.error(row, f"field {name!r} must fit 64 bits, got {values[row]}") from None
 
-    def numbers(self, name: str, width: int | None = None) -> np.ndarray:
-        """Return a field of finite numbers as float64: [N], or [N, width] where it is a list of so many."""
+    def numbers(self, name: str, width: int | None = None, *, points: bool = False) -> np.ndarray:
+        """Return a field of finite numbers as float64: [N], or [N, width] where it is a list of so many.
+
+        Args:
+            name: of the field.
+            width: length of the list; None: a single number.
+            points: whether the list may also be one of points, [[x, y, v], ...].
+        """
         values = self.column(name)
+        if points and any(isinstance(v, list) and v and isinstance(v[0], list | tuple) for v in values):
+            values = [_flat(value) for value in values]
         if width is not None and not (set(map(type, values)) <= {list} and set(map(len, values)) <= {width}):
             for row, value in enumerate(values):
                 listed = isinstance(value, list | tuple)
                 if not listed or len(value) != width:
                     got = len(value) if listed else repr(value)
-                    raise self.error(row, f"field {name!r} needs {width} numbers, got {got}")
+                    raise self.error(
+                        row, f"field {name!r} needs {width} numbers, got {got}{_of_lists(value)}"
+                    )
         shape = (len(values),) if width is None else (len(values), width)
         try:
             array = np.array(values)
@@ -103,7 +123,7 @@ class EntryTable:
         for row, value in enumerate(values):
             listed = isinstance(value, list | tuple)
             for place, number in enumerate(value if listed else [value]):
-                if not isinstance(number, int | float) or not np.isfinite(float(number)):
+                if not isinstance(number, int | float) or not _is_finite(number):
                     where = f"{name}[{place}]" if listed else name
                     return self.error(row, f"field {where!r} must be a finite number, got {number!r}")
         return ValueError(f"{self.file}: field {name!r} holds numbers too large to be read")
@@ -116,6 +136,31 @@ class EntryTable:
             first, second = np.flatnonzero(ids == twice)[:2]
             places = f"(index {first} and {second})"
             raise ValueError(f"{self.file}: two {self.kind}s have the id {twice} {places}")
+
+
+def _is_digits(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().lstrip("-").isdigit()
+
+
+def _is_finite(number: float) -> bool:
+    try:
+        return math.isfinite(number)
+    except OverflowError:  # a whole number that no float can hold
+        return False
+
+
+def _flat(value: Any) -> Any:
+    """Return [[x, y, v], ...] as one list; anything else as it is."""
+    if isinstance(value, list) and value and all(isinstance(p, list | tuple) and len(p) == 3 for p in value):
+        return [number for point in value for number in point]
+    return value
+
+
+def _of_lists(value: Any) -> str:
+    """Return " lists of 2" for a list of lists, for messages."""
+    if not isinstance(value, list) or not value or not all(isinstance(part, list) for part in value):
+        return ""
+    return f" lists of {' or '.join(sorted({str(len(part)) for part in value}))}"
 
 
 @dataclass(frozen=True)
@@ -164,24 +209,12 @@ def _collector_paused() -> Iterator[None]:
             gc.enable()
 
 
-def of_category(table: EntryTable, categories: list[dict[str, Any]] | None, name: str) -> np.ndarray:
-    """Return the mask [N] of entries of one category."""
-    if not isinstance(categories, list):
-        raise ValueError(f"{table.file}: section 'categories' is missing")
-    ids = {entry.get("name"): entry.get("id") for entry in categories if isinstance(entry, dict)}
-    if name not in ids:
-        known = sorted(str(key) for key in ids)
-        raise ValueError(f"{table.file}: there is no category {name!r}; there are {known}")
-    categories_of = table.integers("category_id")
-    unknown = ~np.isin(categories_of, list(ids.values()))
-    if unknown.any():
-        row = int(np.flatnonzero(unknown)[0])
-        raise table.error(row, f"category_id {categories_of[row]} is not in section 'categories'")
-    return categories_of == ids[name]
-
-
 def image_rows(table: EntryTable, images: EntryTable) -> np.ndarray:
-    """Return, for each annotation or result, the row of its image in section `images`, int64 [N]."""
+    """Return, for each annotation or result, the row of its image in section `images`, int64 [N].
+
+    Raises:
+        ValueError: if one names an image that is not there; names it.
+    """
     rows = {image_id: row for row, image_id in enumerate(images.integers("id").tolist())}
     image_ids = table.integers("image_id").tolist()
     for row, image_id in enumerate(image_ids):
@@ -190,7 +223,40 @@ def image_rows(table: EntryTable, images: EntryTable) -> np.ndarray:
     return np.array([rows[image_id] for image_id in image_ids], np.int64)
 
 
+def ids_for_names(table: EntryTable, images: EntryTable) -> int:
+    """Put ids in place of the file names that stand as `image_id` in results, and return how many did.
+
+    AlphaPose and some detectors write the name of the file. It counts only where one image of that name is
+    listed, with its folders or without.
+    """
+    named = [row for row, entry in enumerate(table.entries) if isinstance(entry.get("image_id"), str)]
+    if not named:
+        return 0
+    found: dict[str, set[int]] = {}
+    for image_id, entry in zip(images.integers("id").tolist(), images.entries, strict=True):
+        name = entry.get("file_name")
+        if isinstance(name, str):
+            for spelled in {name, name.replace("\\", "/").rpartition("/")[2]}:
+                found.setdefault(spelled, set()).add(image_id)
+    for row in named:
+        name = table.entries[row]["image_id"]
+        ids = found.get(name) or found.get(name.replace("\\", "/").rpartition("/")[2]) or ()
+        if len(ids) > 1:
+            raise table.error(row, f"image_id {name!r} is the file name of {len(ids)} images")
+        if len(ids) == 1:
+            table.entries[row] = {**table.entries[row], "image_id": next(iter(ids))}
+        elif not _is_digits(name):
+            raise table.error(row, f"image_id {name!r} is no id, and no image in the file has this name")
+    return len(named)
+
+
 def image_sizes(images: EntryTable) -> np.ndarray:
-    """Return int32 [number of images, 2] (height, width), 0 where the file does not say."""
-    sizes = [images.integers(name, default=0) for name in ("height", "width")]
-    return np.stack(sizes, axis=1).astype(np.int32)
+    """Return int32 [number of images, 2] (height, width), 0 where the file does not say.
+
+    Raises:
+        ValueError: if one is no whole number that an image can have; names it.
+    """
+    sizes = np.stack([images.integers(name, default=0) for name in ("height", "width")], axis=1)
+    for row in np.flatnonzero(((sizes < 0) | (sizes >= 2**31)).any(1))[:1]:
+        raise images.error(int(row), f"height and width must be sizes in pixels, got {sizes[row].tolist()}")
+    return sizes.astype(np.int32)

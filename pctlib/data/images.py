@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from pctlib.contents import recognize
+from pctlib.data.image_names import nearest_file
 from pctlib.io import existing_file
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -151,6 +152,9 @@ def denormalize(images: Tensor) -> Tensor:
 
 def _open(file: str | Path) -> Image.Image:
     """Return the image with its header read, or raise an error that names the file."""
+    path = Path(file)
+    if not path.is_file() and (near := nearest_file(path)) is not None:
+        raise FileNotFoundError(f"no such file: {path}; nearest in its folder: {near}")
     path = existing_file(file)
     if path.stat().st_size == 0:
         raise ValueError(f"{path}: the file is empty")

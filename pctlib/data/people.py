@@ -41,6 +41,8 @@ class People:
         skeleton_3d: keypoint set of `keypoints_3d`.
         source: file or folder it was read from, for messages.
         excluded: why -> how many persons the reader left out by protocol.
+        notes: what the reader filled in, or what looks odd -> for how many persons.
+        category_id: of persons in the file, which results for it carry.
 
     Raises:
         ValueError: if an array has another shape than stated, or holds a value that is not allowed; names the
@@ -66,6 +68,8 @@ class People:
     skeleton_3d: Skeleton = H36M
     source: str = ""
     excluded: dict[str, int] = field(default_factory=dict)
+    notes: dict[str, int] = field(default_factory=dict)
+    category_id: int = 1
 
     def __post_init__(self) -> None:
         self._check_shapes()
@@ -95,6 +99,8 @@ class People:
             image_files=image_files,
             source=self.source,
             excluded=self.excluded,
+            notes=self.notes,
+            category_id=self.category_id,
             **values,
         )
 
@@ -227,18 +233,21 @@ def concatenate(parts: list[People]) -> People:
         values[name] = None if any(array is None for array in arrays) else np.concatenate(arrays)
     for name in ("image_ids", "annotation_ids"):
         values[name] = _made_distinct([getattr(part, name) for part in parts])
-    excluded: dict[str, int] = {}
-    for part in parts:
-        for why, count in part.excluded.items():
-            excluded[why] = excluded.get(why, 0) + count
     return People(
         skeleton=parts[0].skeleton,
         skeleton_3d=parts[0].skeleton_3d,
         image_files=[file for part in parts for file in part.image_files],
         source=", ".join(dict.fromkeys(part.source for part in parts if part.source)),
-        excluded=excluded,
+        excluded=_sums([part.excluded for part in parts]),
+        notes=_sums([part.notes for part in parts]),
         **values,
     )
+
+
+def _sums(counts: list[dict[str, int]]) -> dict[str, int]:
+    """Return the sum of every count."""
+    names = dict.fromkeys(name for each in counts for name in each)
+    return {name: sum(each.get(name, 0) for each in counts) for name in names}
 
 
 def _made_distinct(ids: list[np.ndarray]) -> np.ndarray:

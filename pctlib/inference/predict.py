@@ -96,4 +96,5 @@ def coco_results(
         box_scores=boxes,
         areas=people.areas,
         sigmas=people.skeleton.sigmas,
+        category_id=people.category_id,
     )

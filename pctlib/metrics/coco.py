@@ -1,6 +1,7 @@
 """COCO keypoints: average precision and recall of arrays and of results files."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -81,6 +82,8 @@ def evaluate_coco(
     *,
     skeleton: Skeleton = COCO,
     protocol: str = "COCO keypoints",
+    category: str | None = None,
+    skip_invalid: bool = False,
 ) -> Evaluation:
     """Score results against a COCO keypoint file.
 
@@ -97,6 +100,9 @@ def evaluate_coco(
         results: path of a results file or its list: `image_id`, `keypoints` (3K numbers), `score`.
         skeleton: gives K and the sigmas.
         protocol: heading of the returned table.
+        category: name of the category of persons; None: the rule of `read_annotations`.
+        skip_invalid: leave out and count persons with an empty box or area; they count else, as in
+            pycocotools.
 
     Returns:
         One row with AP, AP50, AP75, APM, APL, AR, AR50, AR75, ARM, ARL, and the counts.
@@ -106,14 +112,14 @@ def evaluate_coco(
         ValueError: if a file is damaged or does not fit; names file, entry and field.
     """
     fields = {"keypoints": skeleton.num_keypoints}
-    file = read_annotations(annotation_file)
-    truth = ground_truth(file, fields=fields)
+    file = read_annotations(annotation_file, category=category, num_keypoints=skeleton.num_keypoints)
+    truth = ground_truth(file, fields=fields, skip_invalid=skip_invalid)
     found, _ = detections(results, file, fields=fields)
     scores = KeypointEvaluation(truth, found, sigmas=sigmas_of(skeleton)).run()
     return Evaluation(protocol, {"person": scores}, count_inputs(truth, found))
 
 
-def evaluate_ochuman(annotation_file: str | Path, results: Results) -> Evaluation:
+def evaluate_ochuman(annotation_file: str | Path, results: Results, **options: Any) -> Evaluation:
     """Score results against an OCHuman file (val or test, in COCO layout).
 
     Source: Zhang et al. 2019, arXiv:1803.10683: COCO's protocol, keypoints and sigmas; every annotated
@@ -125,6 +131,7 @@ def evaluate_ochuman(annotation_file: str | Path, results: Results) -> Evaluatio
     Args:
         annotation_file: annotation file in COCO layout.
         results: as in `evaluate_coco`.
+        **options: `category` and `skip_invalid` of `evaluate_coco`.
 
     Returns:
         As `evaluate_coco`.
@@ -133,7 +140,7 @@ def evaluate_ochuman(annotation_file: str | Path, results: Results) -> Evaluatio
         FileNotFoundError: if a file is missing.
         ValueError: if a file is damaged or does not fit; names file, entry and field.
     """
-    return evaluate_coco(annotation_file, results, protocol="OCHuman keypoints")
+    return evaluate_coco(annotation_file, results, protocol="OCHuman keypoints", **options)
 
 
 def _check_aligned(people: People, keypoints: np.ndarray, scores: np.ndarray) -> None:

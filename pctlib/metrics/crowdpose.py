@@ -21,7 +21,12 @@ LEVELS = ("easy", "medium", "hard")
 
 
 def evaluate_crowdpose(
-    annotation_file: str | Path, results: Results, *, boundaries: tuple[float, float] = (0.2, 0.8)
+    annotation_file: str | Path,
+    results: Results,
+    *,
+    boundaries: tuple[float, float] = (0.2, 0.8),
+    category: str | None = None,
+    skip_invalid: bool = False,
 ) -> Evaluation:
     """Score results against a CrowdPose file.
 
@@ -39,6 +44,8 @@ def evaluate_crowdpose(
         annotation_file: CrowdPose file in its own JSON, which is COCO's with `crowdIndex` in each image.
         results: path of a results file or its list: `image_id`, `keypoints` (42 numbers), `score`.
         boundaries: of the crowd index between easy and medium, medium and hard; rising.
+        category: name of the category of persons; None: the rule of `read_annotations`.
+        skip_invalid: leave out and count persons with an empty box.
 
     Returns:
         One row with AP, AP50, AP75, AR, AR50, AR75, AP easy, AP medium, AP hard, and the counts.
@@ -51,9 +58,9 @@ def evaluate_crowdpose(
     if not 0 <= boundaries[0] <= boundaries[1] <= 1:
         raise ValueError(f"boundaries: expected two rising numbers in 0..1, got {boundaries}")
     fields = {"keypoints": CROWDPOSE.num_keypoints}
-    file = read_annotations(annotation_file)
+    file = read_annotations(annotation_file, category=category, num_keypoints=CROWDPOSE.num_keypoints)
     level_of_image = np.digitize(_crowd_indices(file), boundaries)  # [I] 0, 1 or 2
-    truth = ground_truth(file, fields=fields, box_fill=BOX_AREA_SHARE)
+    truth = ground_truth(file, fields=fields, box_fill=BOX_AREA_SHARE, skip_invalid=skip_invalid)
     found, _ = detections(results, file, fields=fields)
     evaluation = KeypointEvaluation(truth, found, sigmas=CROWDPOSE.sigmas)
     scores = evaluation.run()

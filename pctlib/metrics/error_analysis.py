@@ -163,6 +163,8 @@ def match_results(
     fields: Mapping[str, int] | None = None,
     box_fill: float | None = None,
     threshold: float = 0.1,
+    category: str | None = None,
+    skip_invalid: bool = False,
 ) -> tuple[People, np.ndarray, np.ndarray, dict[str, int]]:
     """Give each annotated person of a COCO file the result that COCO's matching finds for it.
 
@@ -176,6 +178,8 @@ def match_results(
         fields: keypoint fields with their numbers of keypoints; None for all in `keypoints`.
         box_fill: areas are this share of the box; None takes the field `area`.
         threshold: OKS from which a result is taken for the person.
+        category: name of the category of persons; None: the rule of `read_annotations`.
+        skip_invalid: leave out persons with an empty box or area instead of refusing the file.
 
     Returns:
         The N persons that count; predictions [N, K, 2], the truth itself where nothing was found; which
@@ -186,8 +190,10 @@ def match_results(
         ValueError: if a file is damaged or does not fit; names file, entry and field.
     """
     fields = fields or {"keypoints": skeleton.num_keypoints}
-    file = read_annotations(annotation_file)
-    truth = ground_truth(file, fields=fields, box_fill=box_fill)
+    file = read_annotations(
+        annotation_file, category=category, num_keypoints=0 if len(fields) > 1 else skeleton.num_keypoints
+    )
+    truth = ground_truth(file, fields=fields, box_fill=box_fill, skip_invalid=skip_invalid)
     arrays, _ = detections(results, file, fields=fields)
     matches = KeypointEvaluation(truth, arrays, sigmas=sigmas_of(skeleton)).best_matches(threshold)
     kept = np.flatnonzero(~truth.ignored)

@@ -27,6 +27,7 @@ class GroundTruth:
         crowd: [N] bool; a crowd region may take several detections.
         ignored: [N] bool; neither found nor missed counts.
         annotation_ids: [N] as in the annotation file.
+        notes: what was left out or filled in, each in words and with its number.
     """
 
     image_ids: np.ndarray
@@ -38,6 +39,7 @@ class GroundTruth:
     crowd: np.ndarray
     ignored: np.ndarray
     annotation_ids: np.ndarray
+    notes: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,7 @@ class Detections:
         confidences: [M, K] third number of each keypoint of a results file.
         scores: [M].
         areas: [M] square pixels, for the size ranges.
+        notes: what was left out or translated, each in words and with its number.
     """
 
     image_ids: np.ndarray
@@ -57,6 +60,7 @@ class Detections:
     confidences: np.ndarray
     scores: np.ndarray
     areas: np.ndarray
+    notes: tuple[tuple[str, int], ...] = ()
 
 
 def extent_areas(keypoints: np.ndarray) -> np.ndarray:

@@ -2,54 +2,27 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from pctlib import io
-from pctlib.data.coco_format import EntryTable, image_rows, read_sections
+from pctlib.data.coco_format import EntryTable, ids_for_names, image_rows
+from pctlib.data.coco_persons import AnnotationFile, keypoint_triples, read_annotations, read_persons
 from pctlib.metrics.matching import MAX_PER_IMAGE, Detections, GroundTruth, extent_areas
+
+__all__ = ["AnnotationFile", "count_inputs", "detections", "ground_truth", "read_annotations", "read_results"]
 
 Results = str | Path | Sequence[dict[str, Any]]
 
 
-@dataclass(frozen=True)
-class AnnotationFile:
-    """A COCO annotation file after a look at its structure.
-
-    Attributes:
-        images: its images, ids unique.
-        annotations: one entry a person, ids unique, each of a listed image.
-        category: id of the only category annotated; None if nothing is.
-    """
-
-    images: EntryTable
-    annotations: EntryTable
-    category: int | None
-
-
-def read_annotations(path: str | Path) -> AnnotationFile:
-    """Read a COCO annotation file.
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if it is not JSON, lacks a field, repeats an id, names an unknown image or annotates more
-            than one category; names the entry.
-    """
-    content = read_sections(path)
-    image_rows(content.annotations, content.images)
-    categories = np.unique(content.annotations.integers("category_id", default=1)).tolist()
-    if len(categories) > 1:
-        raise ValueError(
-            f"{path}: expected one annotated category (persons), got category_id {categories[:5]}"
-        )
-    return AnnotationFile(content.images, content.annotations, categories[0] if categories else None)
-
-
 def ground_truth(
-    file: AnnotationFile, *, fields: Mapping[str, int], box_fill: float | None = None
+    file: AnnotationFile,
+    *,
+    fields: Mapping[str, int],
+    box_fill: float | None = None,
+    skip_invalid: bool = False,
 ) -> GroundTruth:
     """Turn annotations into arrays.
 
@@ -58,31 +31,35 @@ def ground_truth(
         fields: keypoint fields in order, with the number of keypoints in each; also taken if all keypoints
             stand in the first field.
         box_fill: areas are this share of the box; None takes the field `area`.
+        skip_invalid: leave out persons whose box or area is empty; they count else, as in pycocotools.
 
     Returns:
-        The persons. Crowd regions and persons with `num_keypoints` 0 (without the field: without a labelled
-        keypoint) are ignored.
+        The persons. Crowd regions, persons with a box alone and persons with `num_keypoints` 0 (without the
+        field: without a labelled keypoint) are ignored. What was left out or filled in is in its `notes`.
 
     Raises:
-        ValueError: if a field is missing, of wrong length or not a finite number; names the entry.
+        ValueError: as `read_persons`.
     """
-    table = file.annotations
-    triplets = _keypoint_array(table, fields)
-    boxes = table.numbers("bbox", 4)
-    areas = table.numbers("area") if box_fill is None else boxes[:, 2:].prod(1) * box_fill
-    crowd = table.integers("iscrowd", default=0).astype(bool)
-    labelled = (triplets[..., 2] > 0).sum(axis=1)
+    persons, notes = read_persons(file, fields, box_fill=box_fill), {}
+    if skip_invalid:
+        bad = (persons.boxes_xywh[:, 2:] <= 0).any(1) | (persons.areas <= 0)
+        notes = {"persons with an invalid box or area left out": persons.keep(~bad)}
+    table = persons.table
+    labelled = (persons.triples[..., 2] > 0).sum(axis=1)
     num = table.integers("num_keypoints", default=-1)
+    unlabelled = (np.where(num < 0, labelled, num) == 0) | persons.without_keypoints
+    others = {"annotations of other categories left out": file.left_out} if file.left_out else {}
     return GroundTruth(
         image_ids=file.images.integers("id"),
         person_image_ids=table.integers("image_id"),
-        keypoints=triplets[..., :2],
-        visible=triplets[..., 2],
-        areas=areas,
-        boxes_xywh=boxes,
-        crowd=crowd,
-        ignored=crowd | (np.where(num < 0, labelled, num) == 0),
+        keypoints=persons.triples[..., :2],
+        visible=persons.triples[..., 2],
+        areas=persons.areas,
+        boxes_xywh=persons.boxes_xywh,
+        crowd=persons.crowd,
+        ignored=persons.crowd | unlabelled,
         annotation_ids=table.integers("id"),
+        notes=(*others.items(), *notes.items(), *persons.notes.items()),
     )
 
 
@@ -121,14 +98,21 @@ def detections(
         ValueError: if a result names an image or category that is not annotated, lacks a field, has a wrong
             number of keypoints or a number that is not finite; names the entry.
     """
-    table = read_results(results)
+    table, notes = read_results(results), {}
+    if named := ids_for_names(table, file.images):
+        notes["results whose image is given by its file name"] = named
     image_rows(table, file.images)
     if file.category is not None:
-        categories = table.integers("category_id", default=file.category)
-        for row in np.flatnonzero(categories != file.category)[:1]:
+        categories, given = table.integers("category_id", default=file.category), len(table)
+        for row in np.flatnonzero(~np.isin(categories, [file.category, *file.others]))[:1]:
             got = f"category_id is {categories[row]}, expected {file.category} as annotated"
             raise table.error(int(row), got)
-    triplets = _keypoint_array(table, fields)
+        if others := table.keep(categories == file.category):
+            notes["results of other categories left out"] = others
+        if given and not len(table):
+            got = f"category_id {categories[0]}, persons are annotated as {file.category}"
+            raise ValueError(f"{table.file}: all {given} results are of other categories, such as {got}")
+    triplets, _ = keypoint_triples(table, fields, optional=False)
     if len(table) and table.entries[0].get("bbox"):
         areas = table.numbers("bbox", 4)[:, 2:].prod(axis=1)
     else:
@@ -139,6 +123,7 @@ def detections(
         confidences=triplets[..., 2],
         scores=table.numbers("score"),
         areas=areas,
+        notes=tuple(notes.items()),
     )
     return arrays, table
 
@@ -156,13 +141,5 @@ def count_inputs(truth: GroundTruth, found: Detections) -> dict[str, int]:
         f"results beyond the best {MAX_PER_IMAGE} of their image left out": sum(
             max(0, count - MAX_PER_IMAGE) for count in per_image.values()
         ),
+        **dict(truth.notes + found.notes),
     }
-
-
-def _keypoint_array(table: EntryTable, fields: Mapping[str, int]) -> np.ndarray:
-    """Return x, y and the third number of all keypoints, [N, K, 3]."""
-    first, total = next(iter(fields)), sum(fields.values())
-    joined = len(fields) > 1 and len(table) and len(table.entries[0].get(first) or ()) == 3 * total
-    parts = {first: total} if joined else fields
-    columns = [table.numbers(name, 3 * count).reshape(-1, count, 3) for name, count in parts.items()]
-    return np.concatenate(columns, axis=1)

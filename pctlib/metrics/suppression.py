@@ -117,6 +117,7 @@ def top_down_results(
     confidence_threshold: float = 0.2,
     nms_threshold: float = 0.9,
     max_per_image: int = MAX_PER_IMAGE,
+    category_id: int = 1,
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Return the COCO results of poses estimated in detected boxes, as the HRNet family scores them.
 
@@ -136,6 +137,7 @@ def top_down_results(
         confidence_threshold: of `rescore`.
         nms_threshold: of `suppress_duplicates`.
         max_per_image: results kept in an image.
+        category_id: that the results carry: that of persons in the annotation file.
 
     Returns:
         The results, ready for `evaluate_coco` and for a JSON file, and in words how many were left out.
@@ -152,7 +154,7 @@ def top_down_results(
         ]
         suppressed += len(rows) - len(kept)
         beyond += max(0, len(kept) - max_per_image)
-        results += [_result(image_id, poses[row], scores[row]) for row in kept[:max_per_image]]
+        results += [_result(image_id, category_id, poses[row], scores[row]) for row in kept[:max_per_image]]
     counts = {
         "poses suppressed as duplicates": suppressed,
         f"poses beyond the best {max_per_image} of their image left out": beyond,
@@ -160,11 +162,11 @@ def top_down_results(
     return results, counts
 
 
-def _result(image_id: int, pose: np.ndarray, score: float) -> dict[str, Any]:
+def _result(image_id: int, category_id: int, pose: np.ndarray, score: float) -> dict[str, Any]:
     """Return one entry of a COCO results file."""
     return {
         "image_id": int(image_id),
-        "category_id": 1,
+        "category_id": category_id,
         "keypoints": [float(value) for value in pose.reshape(-1)],
         "score": float(score),
     }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pctlib.data.coco import WHOLEBODY_FIELDS
 from pctlib.data.coco_format import EntryTable
 from pctlib.data.people import People
 from pctlib.metrics.coco import people_truth, sigmas_of
@@ -15,7 +16,7 @@ from pctlib.metrics.results import Results, count_inputs, detections, ground_tru
 from pctlib.skeletons import COCO_WHOLEBODY, Skeleton
 
 # Fields of a person in the order of the 133 keypoints, and the parts they are.
-FIELDS = {"keypoints": 17, "foot_kpts": 6, "face_kpts": 68, "lefthand_kpts": 21, "righthand_kpts": 21}
+FIELDS = WHOLEBODY_FIELDS
 PARTS = {
     "body": slice(0, 17),
     "foot": slice(17, 23),
@@ -26,7 +27,13 @@ PARTS = {
 }
 
 
-def evaluate_wholebody(annotation_file: str | Path, results: Results) -> Evaluation:
+def evaluate_wholebody(
+    annotation_file: str | Path,
+    results: Results,
+    *,
+    category: str | None = None,
+    skip_invalid: bool = False,
+) -> Evaluation:
     """Score results against a COCO-WholeBody v1.0 file, part by part.
 
     Each part is scored by itself: with its own keypoints and sigmas and its own score (`foot_score`,
@@ -42,6 +49,8 @@ def evaluate_wholebody(annotation_file: str | Path, results: Results) -> Evaluat
     Args:
         annotation_file: COCO-WholeBody file; the 133 keypoints in five fields, or all in `keypoints`.
         results: path of a results file or its list, keypoints in either layout.
+        category: name of the category of persons; None: the rule of `read_annotations`.
+        skip_invalid: leave out and count persons with an empty box or area.
 
     Returns:
         One row a part with AP, AP50, AP75, APM, APL, AR, AR50, AR75, ARM, ARL, and the counts.
@@ -50,8 +59,8 @@ def evaluate_wholebody(annotation_file: str | Path, results: Results) -> Evaluat
         FileNotFoundError: if a file is missing.
         ValueError: if a file is damaged or does not fit; names file, entry and field.
     """
-    file = read_annotations(annotation_file)
-    truth = ground_truth(file, fields=FIELDS)
+    file = read_annotations(annotation_file, category=category)
+    truth = ground_truth(file, fields=FIELDS, skip_invalid=skip_invalid)
     found, table = detections(results, file, fields=FIELDS)
     rows, counts = {}, count_inputs(truth, found)
     del counts["persons without keypoints ignored"], counts["annotated persons scored"]

@@ -6,6 +6,7 @@ import pycocotools.coco
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from PIL import Image
 
 from pctlib.data.coco import read_coco, read_coco_wholebody, write_coco
 from pctlib.data.people import People
@@ -73,9 +74,33 @@ def test_crowds_and_unlabelled_persons_are_left_out_and_counted(tmp_path):
     value["annotations"] += [annotation(22, category_id=1, keypoints=[]), annotation(23, labelled=2)]
     people = read(tmp_path, value, min_keypoints=3)
     assert people.annotation_ids.tolist() == [11, 12, 13]
-    assert people.excluded == {"crowd": 1, "too few keypoints": 2}
+    assert people.excluded == {"of other categories": 1, "crowd": 1, "too few keypoints": 2}
     assert read(tmp_path, value).excluded["too few keypoints"] == 1
     assert len(read(tmp_path, value, min_keypoints=0)) == 5
+
+
+def test_one_category_needs_no_section(tmp_path):
+    value = content()
+    del value["categories"]
+    people = read(tmp_path, value)
+    assert (len(people), people.category_id) == (3, 3)
+
+
+def test_the_only_category_with_this_number_of_keypoints_is_taken(tmp_path):
+    """By what the annotations hold, else by what the section describes; the others are counted."""
+    value = content()
+    value["categories"] = [{"id": 1, "name": "car"}, {"id": 3, "name": "player"}, {"id": 4, "name": "dog"}]
+    value["annotations"] += [annotation(20, category_id=1, keypoints=[]), annotation(21, category_id=1)]
+    value["annotations"][-1].pop("keypoints")
+    value["annotations"].append(annotation(22, category_id=4, keypoints=[1, 1, 2] * 20))
+    people = read(tmp_path, value)
+    assert people.annotation_ids.tolist() == [11, 12, 13]
+    assert people.excluded["of other categories"] == 3
+    value["annotations"].append(annotation(23, category_id=4))
+    value["annotations"].append(annotation(24, category_id=4))
+    with pytest.raises(ValueError, match=r"several categories could be meant: \['dog', 'player'\]"):
+        read(tmp_path, value)
+    assert read(tmp_path, value, category="player").annotation_ids.tolist() == [11, 12, 13]
 
 
 def test_category_chooses_the_annotations(tmp_path):
@@ -98,7 +123,98 @@ def test_boxes_are_clipped_to_their_image(tmp_path):
 def test_missing_area_is_taken_from_the_box(tmp_path):
     value = content()
     del value["annotations"][0]["area"]
-    assert read(tmp_path, value).areas.tolist() == pytest.approx([20 * 30 * 0.53, 55.5, 55.5])
+    value["annotations"][2]["area"] = None
+    people = read(tmp_path, value)
+    assert people.areas.tolist() == pytest.approx([20 * 30 * 0.53, 55.5, 20 * 30 * 0.53])
+    assert people.notes["areas missing, 0.53 of the box taken"] == 2
+
+
+@pytest.mark.parametrize("alone", [{}, {"keypoints": []}, {"keypoints": None}])
+def test_persons_with_a_box_alone_are_left_out_and_counted(tmp_path, alone):
+    value = content()
+    del value["annotations"][1]["keypoints"]
+    value["annotations"][1] |= alone
+    people = read(tmp_path, value)
+    assert people.annotation_ids.tolist() == [11, 13]
+    assert people.excluded["with a box alone, no keypoints"] == 1
+    everyone = read(tmp_path, value, min_keypoints=0)
+    assert everyone.annotation_ids.tolist() == [11, 12, 13]
+    assert not everyone.labelled[1].any()
+    for entry in value["annotations"]:
+        entry["keypoints"] = []
+    with pytest.raises(ValueError, match=r"none of 3 annotations has keypoints, only boxes; .*instances_"):
+        read(tmp_path, value)
+
+
+def test_keypoints_may_be_lists_of_three(tmp_path):
+    value, plain = content(), read(tmp_path, content())
+    for entry in value["annotations"][:2]:
+        entry["keypoints"] = np.reshape(entry["keypoints"], (14, 3)).tolist()
+    nested = read(tmp_path, value)
+    np.testing.assert_array_equal(nested.keypoints_image, plain.keypoints_image)
+    np.testing.assert_array_equal(nested.visible, plain.visible)
+
+
+def test_sizes_that_are_not_given_are_read_from_the_images(tmp_path):
+    value = content()
+    value["images"][0] |= {"height": None, "width": None}
+    del value["images"][1]["width"]
+    Image.new("RGB", (64, 48)).save(tmp_path / "seven.jpg")
+    people = read(tmp_path, value, image_dir=tmp_path)
+    assert people.image_sizes.tolist() == [[48, 64], [100, 0], [48, 64]]  # the second image is not there
+    assert read(tmp_path, value).image_sizes.tolist() == [[0, 0], [100, 0], [0, 0]]
+
+
+def test_exchanged_sizes_are_named(tmp_path):
+    value = content()
+    value["annotations"][0]["bbox"] = [50, 5, 10, 20]
+    value["images"][0] |= {"height": 64, "width": 48}
+    with pytest.raises(
+        ValueError, match=r"no extent inside its image of \[64, 48\].*look exchanged \(as in Crowd"
+    ):
+        read(tmp_path, value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: v["images"][1].update(id="2"), r"image 2 \(index 1\): field 'id' .*'2' \(a text; take"),
+        (lambda v: v["annotations"][1].update(image_id="2"), r"field 'image_id' .* got '2' \(a text; take"),
+        (lambda v: v["images"][1].update(id=2**70), r"\(index 1\): field 'id' must fit 64 bits"),
+        (lambda v: v["annotations"][1].update(id=-(2**64)), r"\(index 1\): field 'id' must fit 64 bits"),
+        (
+            lambda v: v["images"][1].update(width=2**40),
+            r"height and width must be sizes in pixels, got \[100, 1",
+        ),
+        (
+            lambda v: v["annotations"][1].update(bbox=[1, 2, 3, 10**400]),
+            r"'bbox\[3\]' must be a finite number",
+        ),
+    ],
+)
+def test_odd_ids_and_sizes_are_named(tmp_path, change, message):
+    value = content()
+    change(value)
+    with pytest.raises(ValueError, match=message):
+        read(tmp_path, value)
+
+
+def test_whole_floats_are_ids(tmp_path):
+    value = content()
+    value["images"][0]["id"] = 7.0
+    value["annotations"][0] |= {"id": 11.0, "image_id": 7.0}
+    people = read(tmp_path, value)
+    assert people.image_ids.tolist() == [7, 2, 7]
+    assert people.annotation_ids.tolist() == [11, 12, 13]
+
+
+def test_results_are_to_carry_the_category_of_the_file(tmp_path):
+    for number in (0, 9):
+        value = content()
+        value["categories"] = [{"id": number, "name": "person"}]
+        for entry in value["annotations"]:
+            entry["category_id"] = number
+        assert read(tmp_path, value).category_id == number
 
 
 def entry(position=1, **changes):
@@ -129,11 +245,13 @@ HERE = r"toy\.json: annotation 12 \(index 1\): "
             r"toy\.json: section 'images' is missing; there are \['annotations', 'categories'\]",
         ),
         (without("annotations"), r"section 'annotations' is missing"),
-        (without("categories"), r"section 'categories' is missing"),
         (lambda v: v.update(annotations=[]), r"toy\.json: section 'annotations' is empty"),
         (lambda v: v.update(images={}), r"section 'images' is missing"),
         (entry(keypoints=[1, 2, 2] * 13), HERE + "field 'keypoints' needs 42 numbers, got 39"),
-        (entry(keypoints=None), HERE + "field 'keypoints' needs 42 numbers, got None"),
+        (entry(keypoints="1 2 2"), HERE + "field 'keypoints' needs 42 numbers, got '1 2 2'"),
+        (entry(keypoints=[[1, 2]] * 14), HERE + "field 'keypoints' needs 42 numbers, got 14 lists of 2"),
+        (entry(keypoints=[[1, 2, 2]] * 13), HERE + "field 'keypoints' needs 42 numbers, got 39"),
+        (entry(keypoints=["1"] * 42), HERE + r"field 'keypoints\[0\]' must be a finite number, got '1'"),
         (entry(keypoints=["a"] * 42), HERE + r"field 'keypoints\[0\]' must be a finite number, got 'a'"),
         (
             entry(keypoints=[float("nan"), 1, 2] * 14),
@@ -152,8 +270,8 @@ HERE = r"toy\.json: annotation 12 \(index 1\): "
         (entry(bbox=[1, 2, 4, -5]), HERE + r"bbox \[1, 2, 4, -5\] has no extent"),
         (entry(bbox=[200, 2, 4, 5]), HERE + r"bbox \[200, 2, 4, 5\] has no extent inside its image"),
         (entry(area=0), HERE + "area must be above 0, got 0"),
-        (entry(area=float("nan")), HERE + "area must be above 0, got nan"),
-        (entry(area="big"), HERE + "field 'area' must be a number, got 'big'"),
+        (entry(area=float("nan")), HERE + "field 'area' must be a finite number, got nan"),
+        (entry(area="big"), HERE + "field 'area' must be a finite number, got 'big'"),
         (entry(category_id=9), HERE + "category_id 9 is not in section 'categories'"),
         (entry(image_id=99), HERE + "image_id 99 is not in section 'images' of 2 images"),
         (entry(image_id=[2]), HERE + "field 'image_id' must be a whole number"),
@@ -176,7 +294,19 @@ HERE = r"toy\.json: annotation 12 \(index 1\): "
             lambda v: v["annotations"].__setitem__(1, 5),
             r"annotation \(index 1\): expected an object",
         ),
-        (lambda v: v["categories"].pop(), r"toy\.json: there is no category 'person'; there are \['dog'\]"),
+        (lambda v: v["categories"].pop(), r"annotation 11 \(index 0\): category_id 3 is not in section 'cat"),
+        (
+            lambda v: v["categories"].__setitem__(1, {"id": 3, "name": "cat"}) or v["annotations"].clear(),
+            r"there is no category 'person', and none has 14 keypoints; there are \['cat', 'dog'\]",
+        ),
+        (
+            lambda v: v.pop("categories") and v["annotations"][1].update(category_id=5),
+            r"toy\.json: section 'categories' is missing, and annotations are of category_id \[3, 5\]",
+        ),
+        (
+            lambda v: v["categories"].append({"id": 8, "name": "person"}),
+            r"several categories could be meant: \['person', 'person'\]; choose one .*--category",
+        ),
     ],
 )
 def test_bad_entry_is_named(tmp_path, change, message):
