@@ -44,11 +44,14 @@ def check(
     dataset: Annotated[str | None, typer.Option(help="its name; found out without it")] = None,
     all_images: Annotated[bool, typer.Option("--all", help="decode every image, not a sample")] = False,
     sample: Annotated[int, typer.Option(min=1, help="images decoded of each split without --all")] = 64,
+    category: Annotated[
+        str | None, typer.Option(help="name of the category of persons, where the file does not tell")
+    ] = None,
 ) -> None:
     """Say what is there, what is missing and what is broken; ends with 1 if anything is."""
     from pctlib.data.check import check_dataset
 
-    findings = check_dataset(path, dataset, all_images=all_images, sample=sample)
+    findings = check_dataset(path, dataset, all_images=all_images, sample=sample, category=category)
     for finding in findings:
         typer.echo(f"{finding.kind:8}{finding.text}")
     faults = sum(finding.kind in ("missing", "broken") for finding in findings)

@@ -10,6 +10,7 @@ from tqdm.auto import tqdm
 
 from pctlib.data.containers import read_matlab
 from pctlib.data.datasets import LAYOUTS, Layout, find_annotations, find_layout, splits_there
+from pctlib.data.image_names import nearest_file
 from pctlib.data.images import explain_size, image_size, orientation, read_image
 from pctlib.data.people import People
 
@@ -36,6 +37,7 @@ def check_dataset(
     all_images: bool = False,
     sample: int = 64,
     seed: int = 0,
+    category: str | None = None,
     progress: bool = True,
 ) -> list[Finding]:
     """Check a data set's folder: annotations, images named by them, and whether these can be decoded.
@@ -46,6 +48,7 @@ def check_dataset(
         all_images: decode every image, not only a sample.
         sample: how many images of each split are decoded otherwise.
         seed: of the choice of the sample.
+        category: name of the category of persons in files of the COCO format; None: by the rule.
         progress: whether to draw a progress bar.
 
     Returns:
@@ -73,9 +76,8 @@ def check_dataset(
             findings += [_absent(name, root, split, "missing") for split in LAYOUTS[name]]
         for split in LAYOUTS[name] if there else ():
             if split in there:
-                findings += _check_split(
-                    name, root, split, sample if not all_images else None, seed, progress
-                )
+                decoded = sample if not all_images else None
+                findings += _check_split(name, root, split, decoded, seed, category, progress)
             else:
                 findings.append(_absent(name, root, split, "note"))
     return findings
@@ -100,14 +102,20 @@ def _absent(name: str, root: Path, split: str, kind: str) -> Finding:
 
 
 def _check_split(
-    name: str, root: Path, split: str, sample: int | None, seed: int, progress: bool
+    name: str,
+    root: Path,
+    split: str,
+    sample: int | None,
+    seed: int,
+    category: str | None,
+    progress: bool,
 ) -> list[Finding]:
     """Return the findings of one split whose annotation file is there."""
     layout = find_layout(name, split)
     file = find_annotations(layout, name, root, split)
     folder = next((root / images for images in layout.images if (root / images).is_dir()), None)
     try:
-        people, findings = _read(layout, file, folder, split)
+        people, findings = _read(layout, file, folder, split, category)
     except (ValueError, OSError) as error:
         return [Finding("broken", f"{split}: the annotations cannot be read: {error}")]
     findings = [_summary(people, file, split), *findings]
@@ -126,14 +134,17 @@ def _check_split(
     return findings + _check_boxes(people, split)
 
 
-def _read(layout: Layout, file: Path, folder: Path | None, split: str) -> tuple[People, list[Finding]]:
+def _read(
+    layout: Layout, file: Path, folder: Path | None, split: str, category: str | None
+) -> tuple[People, list[Finding]]:
     """Read a split; where single annotations are faulty, say so and go on without them if the reader can."""
+    options = {"category": category} if layout.can_skip else {}
     try:
-        return layout.read(file, folder), []
+        return layout.read(file, folder, **options), []
     except ValueError as error:
         if not layout.can_skip:
             raise
-        people = layout.read(file, folder, skip_invalid=True)
+        people = layout.read(file, folder, skip_invalid=True, **options)
         count = people.excluded["invalid box or area"]
         text = f"{split}: {count} annotations have an invalid box or area; the first: {error}"
         return people, [Finding("broken", text)]
@@ -152,9 +163,11 @@ def _summary(people: People, file: Path, split: str) -> Finding:
 def _presence(missing: np.ndarray, present: int, folder: Path, split: str) -> Finding:
     if not len(missing):
         return Finding("ok", f"{split}: all {present} images are in {folder}")
-    total = present + len(missing)
+    total, near = present + len(missing), nearest_file(Path(missing[0]))
+    same = near is not None and Path(near).stem.lower() == Path(missing[0]).stem.lower()
+    lies = f"; there is {near}" if same else ""
     return Finding(
-        "missing", f"{split}: {len(missing)} of {total} images are not in {folder}{_examples(missing)}"
+        "missing", f"{split}: {len(missing)} of {total} images are not in {folder}{_examples(missing)}{lies}"
     )
 
 

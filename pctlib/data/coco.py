@@ -18,7 +18,7 @@ from pctlib.data.coco_persons import (
     read_annotations,
     read_persons,
 )
-from pctlib.data.image_names import ImageFolder
+from pctlib.data.image_names import ImageFolder, can_be_name
 from pctlib.data.images import image_size
 from pctlib.data.people import People
 from pctlib.io import write_json
@@ -168,8 +168,8 @@ def _read(
     excluded["too few keypoints"] = persons.keep(enough)
     table, images = persons.table, file.images
     rows = image_rows(table, images)
-    files = _image_files(table, images, rows, image_dir)
-    sizes = _sizes(image_sizes(images)[rows], files)
+    files = image_files(table, images, rows, image_dir)
+    sizes = known_sizes(image_sizes(images)[rows], files)
     boxes = _clipped(persons.boxes_xywh, sizes)
     valid = _valid(table, boxes, persons, sizes, skip_invalid)
     if skip_invalid:
@@ -204,10 +204,20 @@ def _flags(table: EntryTable, flags: np.ndarray, skeleton: Skeleton) -> np.ndarr
     return flags.astype(np.uint8)
 
 
-def _image_files(
+def image_files(
     table: EntryTable, images: EntryTable, rows: np.ndarray, image_dir: str | Path | None
 ) -> list[Path]:
-    """Return the image file of each annotation."""
+    """Return the image file of each annotation or detection; empty paths where there is no folder.
+
+    Args:
+        table: the N annotations, for messages.
+        images: section `images`.
+        rows: int [N], the image of each annotation, as `image_rows` gives it.
+        image_dir: folder that `file_name` is relative to, or None.
+
+    Raises:
+        ValueError: if an image has no file name, or one that no file can have; names the annotation.
+    """
     if image_dir is None:
         return [Path()] * len(rows)
     folder, files = ImageFolder(image_dir), {}
@@ -215,13 +225,15 @@ def _image_files(
         name = images.entries[image].get("file_name")
         if not isinstance(name, str) or not name:
             raise table.error(row, f"its image has no file_name, got {name!r}")
+        if not can_be_name(name):
+            raise table.error(row, f"its image has the file_name {name[:80]!a}, which no file can have")
         if image not in files:
             files[image] = folder.find(name)
     return [files[image] for image in rows.tolist()]
 
 
-def _sizes(said: np.ndarray, files: list[Path]) -> np.ndarray:
-    """Return the sizes [N, 2] of images, from the images themselves where the file does not say."""
+def known_sizes(said: np.ndarray, files: list[Path]) -> np.ndarray:
+    """Return the sizes [N, 2] (height, width) of images, from the images where `said` has a 0."""
     sizes, read = said.copy(), {}
     for row in np.flatnonzero((said == 0).any(1)):
         file = files[row]

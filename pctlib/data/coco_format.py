@@ -113,15 +113,15 @@ class EntryTable:
             array = np.array(values)
             numbers = array.astype(np.float64).reshape(shape)
         except (TypeError, ValueError, OverflowError):
-            raise self._odd_number(name, values) from None
+            raise self._odd_number(name, values, width) from None
         if (array.size and array.dtype.kind not in "biuf") or not np.isfinite(numbers).all():
-            raise self._odd_number(name, values)
+            raise self._odd_number(name, values, width)
         return numbers
 
-    def _odd_number(self, name: str, values: list[Any]) -> ValueError:
+    def _odd_number(self, name: str, values: list[Any], width: int | None) -> ValueError:
         """Return the error that names the first value which is not a finite number."""
+        listed = width is not None
         for row, value in enumerate(values):
-            listed = isinstance(value, list | tuple)
             for place, number in enumerate(value if listed else [value]):
                 if not isinstance(number, int | float) or not _is_finite(number):
                     where = f"{name}[{place}]" if listed else name
@@ -189,8 +189,11 @@ def read_sections(file: str | Path) -> Sections:
     if not isinstance(content, dict):
         raise ValueError(f"{file}: a COCO file is an object with sections, got a {type(content).__name__}")
     for name in ("images", "annotations"):
-        if not isinstance(content.get(name), list):
+        if name not in content:
             raise ValueError(f"{file}: section {name!r} is missing; there are {sorted(content)}")
+        if not isinstance(content[name], list):
+            got = type(content[name]).__name__
+            raise ValueError(f"{file}: section {name!r} must be a list of objects, got {got}")
     if not content["images"]:
         raise ValueError(f"{file}: section 'images' is empty")
     tables = [EntryTable(str(file), content[f"{kind}s"], kind) for kind in ("image", "annotation")]
@@ -227,7 +230,7 @@ def ids_for_names(table: EntryTable, images: EntryTable) -> int:
     """Put ids in place of the file names that stand as `image_id` in results, and return how many did.
 
     AlphaPose and some detectors write the name of the file. It counts only where one image of that name is
-    listed, with its folders or without.
+    listed, with its folders and its ending or without.
     """
     named = [row for row, entry in enumerate(table.entries) if isinstance(entry.get("image_id"), str)]
     if not named:
@@ -236,11 +239,12 @@ def ids_for_names(table: EntryTable, images: EntryTable) -> int:
     for image_id, entry in zip(images.integers("id").tolist(), images.entries, strict=True):
         name = entry.get("file_name")
         if isinstance(name, str):
-            for spelled in {name, name.replace("\\", "/").rpartition("/")[2]}:
+            last = _last_part(name)
+            for spelled in {name, last, last.rpartition(".")[0]} - {""}:
                 found.setdefault(spelled, set()).add(image_id)
     for row in named:
         name = table.entries[row]["image_id"]
-        ids = found.get(name) or found.get(name.replace("\\", "/").rpartition("/")[2]) or ()
+        ids = () if _is_digits(name) else found.get(name) or found.get(_last_part(name)) or ()
         if len(ids) > 1:
             raise table.error(row, f"image_id {name!r} is the file name of {len(ids)} images")
         if len(ids) == 1:
@@ -248,6 +252,11 @@ def ids_for_names(table: EntryTable, images: EntryTable) -> int:
         elif not _is_digits(name):
             raise table.error(row, f"image_id {name!r} is no id, and no image in the file has this name")
     return len(named)
+
+
+def _last_part(name: str) -> str:
+    """Return a file name without its folders."""
+    return name.replace("\\", "/").rpartition("/")[2]
 
 
 def image_sizes(images: EntryTable) -> np.ndarray:

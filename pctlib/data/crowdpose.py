@@ -11,7 +11,11 @@ from pctlib.skeletons import CROWDPOSE
 
 
 def read_crowdpose(
-    annotation_file: str | Path, image_dir: str | Path | None = None, *, skip_invalid: bool = False
+    annotation_file: str | Path,
+    image_dir: str | Path | None = None,
+    *,
+    category: str | None = None,
+    skip_invalid: bool = False,
 ) -> People:
     """Read CrowdPose.
 
@@ -22,9 +26,12 @@ def read_crowdpose(
     Args:
         annotation_file: crowdpose_train.json, or another split, or mmpose's copy of it.
         image_dir: folder of the images; None where there are none.
+        category: name of the category to be read; None: the rule of `read_annotations`.
         skip_invalid: leave out and count annotations with an empty box instead of refusing the file.
 
     Raises:
         FileNotFoundError, ValueError: as `read_coco`.
     """
-    return read_coco(annotation_file, image_dir, skeleton=CROWDPOSE, skip_invalid=skip_invalid)
+    return read_coco(
+        annotation_file, image_dir, skeleton=CROWDPOSE, category=category, skip_invalid=skip_invalid
+    )

@@ -22,7 +22,7 @@ class Layout:
         annotations: files that may hold it; the first that exists is read.
         images: folders that may hold its images; the first that exists is taken.
         read: annotation file, image folder (None: leave the image files out) -> people.
-        can_skip: whether `read` takes `skip_invalid`, as the readers of the COCO format do.
+        can_skip: whether `read` takes `skip_invalid` and `category`, as the readers of the COCO format do.
     """
 
     annotations: tuple[str, ...]

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import numpy as np
 
+from pctlib.data.coco import image_files, known_sizes
 from pctlib.data.coco_format import EntryTable, ids_for_names, image_rows, image_sizes, read_sections
 from pctlib.data.coco_persons import choose_category
-from pctlib.data.image_names import ImageFolder
 from pctlib.data.people import BOX_AREA_SHARE, People
 from pctlib.io import read_json
 from pctlib.skeletons import COCO, Skeleton
@@ -58,19 +58,18 @@ def read_detections(
     filled = (boxes[:, 2:] > 0).all(1)
     excluded["empty box"] = table.keep(filled)
     rows = image_rows(table, content.images)
-    folder = None if image_dir is None else ImageFolder(image_dir)
-    names = [content.images.entries[row].get("file_name", "") for row in rows]
+    files = image_files(table, content.images, rows, image_dir)
     N, K = len(rows), skeleton.num_keypoints
     return People(
         skeleton=skeleton,
-        image_files=[Path() if folder is None else folder.find(name) for name in names],
+        image_files=files,
         image_ids=table.integers("image_id"),
         annotation_ids=table.places + 1,
         boxes_xywh=boxes[filled],
         areas=BOX_AREA_SHARE * boxes[filled, 2] * boxes[filled, 3],
         keypoints_image=np.zeros((N, K, 2), np.float32),
         visible=np.zeros((N, K), np.uint8),
-        image_sizes=image_sizes(content.images)[rows],
+        image_sizes=known_sizes(image_sizes(content.images)[rows], files),
         box_scores=scores[filled],
         source=str(detection_file),
         excluded={why: count for why, count in excluded.items() if count},

@@ -2,10 +2,12 @@
 
 import difflib
 import os
+import unicodedata
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 _LOOKED_AT = 20_000  # names compared for a near one
+_LONGEST = 255  # bytes of a name, in all usual file systems
 
 
 class ImageFolder:
@@ -13,7 +15,8 @@ class ImageFolder:
 
     A name that is there is taken as it is. Else these are tried, each only where it leads to one file:
     backslashes as slashes, no leading slash, escapes such as %20, the path of a URL, the folder's own name in
-    front taken away, and other capitals of one file.
+    front taken away, and the one file that differs in capitals alone, or in how accents are composed (a Mac
+    writes them as letters of their own).
 
     Args:
         folder: that the names are relative to.
@@ -33,7 +36,7 @@ class ImageFolder:
                 return self.folder / spelling
         for spelling in [name, *self._spellings(name)]:
             path = self.folder / spelling
-            others = self._names(path.parent).get(path.name.lower(), [])
+            others = self._names(path.parent).get(_key(path.name), [])
             if len(others) == 1:
                 return path.with_name(others[0])
         return plain
@@ -53,20 +56,34 @@ class ImageFolder:
         return [spelling for spelling in dict.fromkeys(found) if spelling and ".." not in spelling.split("/")]
 
     def _holds(self, path: Path) -> bool:
-        return path.name in self._names(path.parent).get(path.name.lower(), [])
+        return path.name in self._names(path.parent).get(_key(path.name), [])
 
     def _names(self, folder: Path) -> dict[str, list[str]]:
-        """Return the files of a folder by their names in small letters; read once."""
+        """Return the files of a folder by the keys of their names; read once."""
         if folder not in self._listed:
             names: dict[str, list[str]] = {}
             try:
                 with os.scandir(folder) as entries:
                     for entry in entries:
-                        names.setdefault(entry.name.lower(), []).append(entry.name)
+                        names.setdefault(_key(entry.name), []).append(entry.name)
             except OSError:  # no such folder: nothing in it
-                names = {}
+                pass
             self._listed[folder] = names
         return self._listed[folder]
+
+
+def _key(name: str) -> str:
+    """Return what names have in common that differ in capitals, or in how accents are composed."""
+    return unicodedata.normalize("NFC", name).lower()
+
+
+def can_be_name(name: str) -> bool:
+    """Return whether a file can have this name."""
+    try:
+        parts = os.fsencode(name).replace(b"\\", b"/").split(b"/")
+    except UnicodeEncodeError:  # halves of characters
+        return False
+    return b"\0" not in os.fsencode(name) and max(map(len, parts)) <= _LONGEST
 
 
 def nearest_file(path: Path) -> str | None:

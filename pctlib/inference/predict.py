@@ -50,7 +50,7 @@ def find_poses(
     """
     device, K = next(model.parameters()).device, people.skeleton.num_keypoints
     patches = Patches(people, input_size, padding=padding, margin=1.0)
-    batches = torch.arange(len(people)).split(batch_size)
+    batches = torch.arange(len(people)).split(batch_size) if len(people) else ()
     loader = make_loader(patches, [rows.tolist() for rows in batches], workers=workers)
     keypoints, scores = [np.zeros((0, K, 2), np.float32)], [np.zeros((0, K), np.float32)]
     for batch in tqdm(loader, total=len(batches), unit="batch", disable=not progress):

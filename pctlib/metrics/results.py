@@ -72,7 +72,7 @@ def read_results(results: Results) -> EntryTable:
     """
     source = str(results) if isinstance(results, str | Path) else "results"
     entries = io.read_json(results) if isinstance(results, str | Path) else results
-    if isinstance(entries, dict) or not isinstance(entries, Sequence):
+    if isinstance(entries, dict | str) or not isinstance(entries, Sequence):
         raise ValueError(f"{source}: expected a list of results, got {type(entries).__name__}")
     return EntryTable(source, entries, "result", with_ids=False)
 

@@ -165,3 +165,21 @@ def test_local_sample(shared):
         found = check(shared / "data" / folder, sample=8)
         assert found["missing"] == found["broken"] == []
         assert sum("images can be read" in text for text in found["ok"]) == splits
+
+
+def test_what_the_folder_has_instead_is_named(root):
+    (root / "val2017/2.jpg").rename(root / "val2017/2.jpeg")
+    (text,) = check(root)["missing"]
+    assert text.endswith("val2017/2.jpg; there is 2.jpeg")
+
+
+def test_the_category_can_be_chosen(root):
+    file = root / "annotations/person_keypoints_val2017.json"
+    content = json.loads(file.read_text())
+    content["categories"] = [{"id": 1, "name": "adult"}, {"id": 2, "name": "child"}]
+    for place, entry in enumerate(content["annotations"]):
+        entry["category_id"] = 1 + place % 2
+    file.write_text(json.dumps(content))
+    (text,) = check(root)["broken"]
+    assert "several categories could be meant: ['adult', 'child']; choose one" in text
+    assert "left out: 4 of other categories" in check(root, category="child")["ok"][1]

@@ -246,7 +246,7 @@ HERE = r"toy\.json: annotation 12 \(index 1\): "
         ),
         (without("annotations"), r"section 'annotations' is missing"),
         (lambda v: v.update(annotations=[]), r"toy\.json: section 'annotations' is empty"),
-        (lambda v: v.update(images={}), r"section 'images' is missing"),
+        (lambda v: v.update(images={}), r"section 'images' must be a list of objects, got dict"),
         (entry(keypoints=[1, 2, 2] * 13), HERE + "field 'keypoints' needs 42 numbers, got 39"),
         (entry(keypoints="1 2 2"), HERE + "field 'keypoints' needs 42 numbers, got '1 2 2'"),
         (entry(keypoints=[[1, 2]] * 14), HERE + "field 'keypoints' needs 42 numbers, got 14 lists of 2"),

@@ -2,7 +2,7 @@
 
 import pytest
 
-from pctlib.data.image_names import ImageFolder, nearest_file
+from pctlib.data.image_names import ImageFolder, can_be_name, nearest_file
 from pctlib.data.images import read_image
 
 
@@ -60,3 +60,23 @@ def test_a_missing_image_is_named_with_what_lies_nearest(folder):
     with pytest.raises(FileNotFoundError, match=r"gone/0003\.jpg$"):
         read_image(folder / "gone" / "0003.jpg")
     assert nearest_file(folder / "zzzzzzzz.txt") is None
+
+
+def test_accents_composed_and_decomposed_are_one_name(folder):
+    (folder / "cafe\u0301.jpg").write_bytes(b"x")  # as a Mac writes it
+    assert ImageFolder(folder).find("caf\u00e9.jpg") == folder / "cafe\u0301.jpg"
+
+
+@pytest.mark.parametrize(
+    ("name", "can"),
+    [
+        ("a.jpg", True),
+        ("a" * 300 + ".jpg", False),
+        ("sub/" + "a" * 250, True),
+        ("a\0.jpg", False),
+        ("\ud800.jpg", False),
+        ("日" * 90 + ".jpg", False),
+    ],
+)
+def test_names_that_no_file_can_have(name, can):
+    assert can_be_name(name) is can

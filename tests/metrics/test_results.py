@@ -141,11 +141,10 @@ def test_images_of_results_may_be_given_by_their_file_names(save):
     data = content()
     data["images"] = [{"id": 5, "file_name": "val/a.jpg"}, {"id": 6, "file_name": "val\\b.jpg"}]
     file = read_annotations(save(data))
-    named = [
-        {**entry, "image_id": name} for entry, name in zip(results(), ("b.jpg", "val/a.jpg"), strict=True)
-    ]
-    found, _ = detections(named, file, fields=FIELDS)
-    assert found.image_ids.tolist() == [6, 5]
+    for names in (("b.jpg", "val/a.jpg"), ("b", "/home/me/a.jpg"), ("C:\\b.jpg", "a")):
+        named = [{**entry, "image_id": name} for entry, name in zip(results(), names, strict=True)]
+        found, _ = detections(named, file, fields=FIELDS)
+        assert found.image_ids.tolist() == [6, 5]
     assert found.notes == (("results whose image is given by its file name", 2),)
     with pytest.raises(
         ValueError, match=r"result \(index 0\): image_id 'c.jpg' is no id, and no image in the"
@@ -188,7 +187,10 @@ AT_1 = r"a\.json: annotation 71 \(index 1\): "
     ("change", "match"),
     [
         (lambda d: d.pop("images"), "a.json: section 'images' is missing"),
-        (lambda d: d.update(annotations={}), "a.json: section 'annotations' is missing"),
+        (
+            lambda d: d.update(annotations={}),
+            "section 'annotations' must be a list of objects, got dict",
+        ),
         (lambda d: d["annotations"][2].update(id=70), r"two annotations have the id 70 \(index 0 and 2\)"),
         (lambda d: d["annotations"][1].update(id="x"), r"x \(index 1\): field 'id' must be a whole .*'x'"),
         (lambda d: d["annotations"][1].update(id=2**64), r"\(index 1\): field 'id' must fit 64 bits"),
@@ -249,6 +251,8 @@ RESULT_1 = r"r\.json: result \(index 1\): "
         (lambda r: r[1]["keypoints"].__setitem__(3, None), RESULT_1 + r"field 'keypoints\[3\]' .* None"),
         (lambda r: r[1].update(score=float("nan")), RESULT_1 + "field 'score' must be a finite .* nan"),
         (lambda r: r[1].pop("score"), RESULT_1 + "field 'score' is missing"),
+        (lambda r: r[1].update(score=[0.5]), RESULT_1 + r"field 'score' must be a finite .* \[0.5\]"),
+        (lambda r: r[1].update(image_id=2**80), RESULT_1 + "field 'image_id' must fit 64 bits"),
         (lambda r: r[0].update(bbox=[1, 2, 3, 4]), RESULT_1 + "field 'bbox' is missing"),
         (lambda r: r.append(5), r"result \(index 2\): expected an object, got"),
     ],
