@@ -193,21 +193,51 @@ class BodyModel(nn.Module):
         }
         values = zero | {name: value for name, value in given.items() if value is not None}
 
-        shaped = self.template + torch.einsum("vds,bs->bvd", self.shape_dirs, values["shape"])
-        shaped = shaped + torch.einsum("vde,be->bvd", self.expression_dirs, values["expression"])  # [B, V, 3]
-        rest_joints = self.joint_regressor @ shaped  # [B, 55, 3]
-        if displacement is not None:
-            shaped = shaped + displacement
         values["left_hand_pose"] = values["left_hand_pose"] + self.left_hand_mean
         values["right_hand_pose"] = values["right_hand_pose"] + self.right_hand_mean
         pose = torch.cat([values[name] for name in POSE_PARTS], dim=1)  # [B, 165]
-        rotations = rotation_matrix(pose.reshape(B, NUM_JOINTS, 3))  # [B, 55, 3, 3]
+        return self.posed(
+            values["shape"],
+            values["expression"],
+            rotation_matrix(pose.reshape(B, NUM_JOINTS, 3)),
+            translation=values["translation"],
+            displacement=displacement,
+        )
+
+    def posed(
+        self,
+        shape: Tensor,
+        expression: Tensor,
+        rotations: Tensor,
+        *,
+        translation: Tensor | None = None,
+        displacement: Tensor | None = None,
+    ) -> BodyOutput:
+        """Pose the body by matrices, which have no cut; nothing is added to those of the hands.
+
+        Args:
+            shape: [B, 10].
+            expression: [B, 10].
+            rotations: [B, 55, 3, 3] of all joints, relative to their parents, in the order JOINT_NAMES.
+            translation: [B, 3] metres, added last; None for none.
+            displacement: as in `forward`.
+        """
+        shaped = self.template + torch.einsum("vds,bs->bvd", self.shape_dirs, shape)
+        shaped = shaped + torch.einsum("vde,be->bvd", self.expression_dirs, expression)  # [B, V, 3]
+        rest_joints = self._rest_joints(shaped, shape, expression)
+        if displacement is not None:
+            shaped = shaped + displacement
         if self.pose_dirs is not None:
-            feature = (rotations[:, 1:] - torch.eye(3).to(rotations)).reshape(B, -1)  # [B, 486]
+            feature = (rotations[:, 1:] - torch.eye(3).to(rotations)).flatten(1)  # [B, 486]
             shaped = shaped + torch.einsum("bp,pvd->bvd", feature, self.pose_dirs)
         vertices, joints = self._skin(shaped, rest_joints, rotations)
-        move = values["translation"][:, None]  # [B, 1, 3]
-        return self._output(vertices + move, joints + move, rotations)
+        if translation is not None:
+            vertices, joints = vertices + translation[:, None], joints + translation[:, None]
+        return self._output(vertices, joints, rotations)
+
+    def _rest_joints(self, shaped: Tensor, shape: Tensor, expression: Tensor) -> Tensor:
+        """Return the joints [B, 55, 3] of the shaped mesh [B, V, 3] at rest."""
+        return self.joint_regressor @ shaped
 
     def pca_hand_pose(self, coefficients: Tensor, *, side: str) -> Tensor:
         """Return the hand pose [B, 45] of the first n principal components, `coefficients` [B, n]."""

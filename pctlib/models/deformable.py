@@ -61,8 +61,9 @@ def deformable_sum(maps: Sequence[Tensor], places: Tensor, weights: Tensor) -> T
 class PostValueAttention(nn.Module):
     """Deformable attention whose heads sample the whole memory and project what they found.
 
-    Deformable DETR projects the memory before; the heads here project the weighted sum, with matrices and
-    biases of their own.
+    Deformable DETR projects the memory, bias included, before; the heads here project the weighted sum, with
+    matrices and biases of their own. A sum of samples is linear in the memory, so the matrices may come
+    first, and a head samples only its share of the channels; the bias may not, as outside the maps is zero.
 
     Args:
         size: widths, heads, levels, points.
@@ -108,15 +109,17 @@ class PostValueAttention(nn.Module):
             maps: the memory, L maps [B, E, h, w].
             reference: [B, Q, 2] place of each query, (x, y) in units of the maps' width and height.
         """
-        B, Q, _ = query.shape
+        B, Q, E = query.shape
         H, L, P = self.size.num_heads, self.size.num_levels, self.size.num_points
         offsets = self.sampling_offsets(query).view(B, Q, H, L, P, 2)
         extent = query.new_tensor([[level.shape[3], level.shape[2]] for level in maps])  # [L, 2]
         places = reference[:, :, None, None, None] + offsets / extent[:, None]  # [B, Q, H, L, P, 2]
         weights = self.attention_weights(query).view(B, Q, H, L * P).softmax(-1).view(B, Q, H, L, P)
-        found = deformable_sum(maps, places.flatten(1, 2), weights.flatten(1, 2))  # [B, Q H, E]
-        heads = torch.einsum("bqhe,hed->bqhd", found.view(B, Q, H, -1), self.value_weight)
-        return self.output_proj((heads + self.value_bias).flatten(2))
+        kernel = self.value_weight.mT.reshape(E, E, 1, 1)  # of all heads, one below the other
+        values = [F.conv2d(level, kernel).reshape(B * H, -1, *level.shape[2:]) for level in maps]
+        by_head = (part.transpose(1, 2).flatten(0, 1) for part in (places, weights))
+        found = deformable_sum(values, *by_head).view(B, H, Q, -1).transpose(1, 2)  # [B, Q, H, E / H]
+        return self.output_proj((found + self.value_bias).flatten(2))
 
 
 class DecoderLayer(nn.Module):

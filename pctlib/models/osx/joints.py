@@ -3,15 +3,12 @@
 Source: Lin et al. 2023, arXiv:2303.16160, release (`human_models.py`).
 """
 
-from collections.abc import Sequence
-
 import torch
 from torch import Tensor
 
-from pctlib.body_model import JOINT_NAMES, NAMED_VERTICES
+from pctlib.body_joints import BODY_FLIP
 from pctlib.models.osx.size import FOCAL_LENGTH
 from pctlib.models.vit import PATCH
-from pctlib.skeletons import COCO_WHOLEBODY
 
 _BODY = (0, 1, 2, 4, 5, 7, 8, 12, *range(16, 22), *range(60, 66), 59, 58, 57, 56, 55)
 _LEFT_HAND = (37, 38, 39, 66, 25, 26, 27, 67, 28, 29, 30, 68, 34, 35, 36, 69, 31, 32, 33, 70)
@@ -21,26 +18,7 @@ OSX_JOINTS = (*_BODY, *_LEFT_HAND, *_RIGHT_HAND, *_FACE)  # [137]
 BODY, LEFT_HAND, RIGHT_HAND, FACE = slice(0, 25), slice(25, 45), slice(45, 65), slice(65, 137)
 PELVIS, NECK, LEFT_WRIST, RIGHT_WRIST = 0, 7, 12, 13
 
-_FACE_NAMES = tuple(f"face_{i}" for i in (*range(17, 68), *range(17)))  # inner landmarks, then the outline
-
-
-def _flip(names: Sequence[str], start: int = 0) -> tuple[int, ...]:
-    """Return where each of `names` is found in a mirror image; the first of them has the number `start`."""
-    face = COCO_WHOLEBODY.keypoint_names
-    mirrored = []
-    for name in names:
-        side, _, rest = name.partition("_")
-        if name in face and name.startswith("face_"):
-            mirrored.append(face[COCO_WHOLEBODY.flip_permutation[face.index(name)]])
-        else:
-            other = {"left": "right", "right": "left"}.get(side)
-            mirrored.append(f"{other}_{rest}" if other else name)
-    return tuple(start + names.index(name) for name in mirrored)
-
-
-# Where each of the model's 55 rotations, 144 joints and OSX's 137 is found in a mirror image
-ROTATION_FLIP = _flip(JOINT_NAMES)
-BODY_FLIP = (*ROTATION_FLIP, *_flip(NAMED_VERTICES, 55), *_flip(_FACE_NAMES, 76))
+# Where each of the 137 is found in a mirror image
 OSX_FLIP = (
     *(_BODY.index(BODY_FLIP[joint]) for joint in _BODY),
     *(range(RIGHT_HAND.start, RIGHT_HAND.stop)),

@@ -35,8 +35,8 @@ from pctlib.models.osx.size import (
     OSXSize,
     Variant,
 )
-from pctlib.models.rotations import axis_angle, rotation_from_6d
 from pctlib.models.vit import PATCH
+from pctlib.rotations import axis_angle, rotation_from_6d
 
 
 @dataclass(frozen=True)
@@ -96,13 +96,14 @@ class OSX(nn.Module):
         variant: "full"; "wo_face_decoder": expression and jaw from a token each; "wo_decoder": also the
             hands' features straight from one crop; "tokens", a variant of ours: no crops, each hand from a
             token.
+        encoder: gives map and tokens in place of the published `Encoder`.
     """
 
-    def __init__(self, size: OSXSize, variant: Variant = "full") -> None:
+    def __init__(self, size: OSXSize, variant: Variant = "full", *, encoder: nn.Module | None = None) -> None:
         super().__init__()
         self.size, self.variant = size, variant
         C = size.vit.channels
-        self.encoder = Encoder(size)
+        self.encoder = Encoder(size) if encoder is None else encoder
         self.body_position = PositionNet(C, NUM_BODY, size.body_volume)
         self.body_regressor = BodyRegressor(size)
         if variant == "tokens":

@@ -13,8 +13,8 @@ from pctlib.body_model import rotation_matrix
 from pctlib.models.osx.joints import FACE, LEFT_HAND, RIGHT_HAND, project, relative_to_parts
 from pctlib.models.osx.network import MeshPrediction
 from pctlib.models.osx.size import OSXSize
-from pctlib.models.rotations import axis_angle
 from pctlib.models.vit import PATCH
+from pctlib.rotations import axis_angle
 
 RootLoss = Literal["axis-angle", "matrix"]
 FaceTargets = Literal["published", "in the box"]

@@ -2,10 +2,10 @@
 
 import torch
 
+from pctlib.body_joints import BODY_FLIP
 from pctlib.body_model import JOINT_NAMES, NAMED_VERTICES
 from pctlib.models.osx.joints import (
     BODY,
-    BODY_FLIP,
     FACE,
     LEFT_HAND,
     OSX_FLIP,

@@ -8,7 +8,7 @@ from pctlib.body_model import rotation_matrix
 from pctlib.checkpoints.osx import load_osx
 from pctlib.models.osx.joints import OSX_JOINTS, project
 from pctlib.models.osx.network import OSX, camera_translation, mirrored
-from pctlib.models.rotations import axis_angle, mirrored_axis_angle
+from pctlib.rotations import axis_angle, mirrored_axis_angle
 
 VARIANTS = ("full", "wo_face_decoder", "wo_decoder", "tokens")
 POSES = {"root": "root", "body": "body", "left_hand": "lhand", "right_hand": "rhand", "jaw": "jaw"}

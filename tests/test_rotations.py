@@ -7,7 +7,7 @@ import torch
 from scipy.spatial.transform import Rotation
 
 from pctlib.body_model import rotation_matrix
-from pctlib.models.rotations import (
+from pctlib.rotations import (
     axis_angle,
     geodesic_deg,
     mirrored_axis_angle,
