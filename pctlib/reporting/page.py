@@ -10,6 +10,7 @@ import jinja2
 from bs4 import BeautifulSoup, Tag
 
 from pctlib import __version__
+from pctlib.reporting.viewer import viewer_script
 
 TEMPLATES = Path(__file__).parent / "templates"
 MOST_LINKS = 8  # more pages than fit a line become a menu
@@ -98,7 +99,8 @@ def render_page(body: str, *, site: Site, page: str, kind: str) -> str:
             has_code=soup.select_one("details.code") is not None,
             body=str(soup),
             style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-            script=(TEMPLATES / "report.js").read_text(encoding="utf-8"),
+            script=(TEMPLATES / "report.js").read_text(encoding="utf-8")
+            + (viewer_script() if soup.select_one("[data-scene]") else ""),
             version=__version__,
         )
     )
