@@ -1,5 +1,7 @@
-"""`pctlib study run`: the whole study through Snakemake."""
+"""`pctlib study run`: the whole study through Snakemake; `study people`: its first job."""
 
+import os
+import sys
 from typing import Annotated
 
 import typer
@@ -24,3 +26,23 @@ def run(
     from pctlib.workflow.run import run_study
 
     run_study(profile=profile, data=data, data_root=data_root, cores=cores, dry_run=dry_run)
+
+
+@study_app.command("people")
+def people(
+    profile: Annotated[str, typer.Option(help="smoke, demo, extended, paper, or a YAML file")] = "demo",
+    data: Annotated[str, typer.Option(help="procedural, coco, poses, ...")] = "procedural",
+    data_root: Annotated[str, typer.Option(help="folder of the data set; not for procedural")] = "",
+    finished: Annotated[str, typer.Option(help="also write the counts here at the end")] = "",
+) -> None:
+    """Make or read the people of a profile, which all its trainings and pages then find on the disk."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")
+    from pctlib.io import write_json
+    from pctlib.profiles.profile import load_profile
+    from pctlib.study.people import load_splits
+
+    counts = load_splits(data, load_profile(profile), root=data_root).counts()
+    if finished:
+        write_json(finished, counts)
+    typer.echo(", ".join(f"{name}: {count}" for name, count in counts.items()))

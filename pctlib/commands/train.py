@@ -1,62 +1,93 @@
-"""`pctlib train`: one stage of the study, for scripts and for `accelerate launch`."""
+"""`pctlib train`: what a page of the study trains, for the workflow, scripts and `accelerate launch`."""
 
-from enum import StrEnum
+import os
+import sys
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from pctlib.commands import app
 
+if TYPE_CHECKING:
+    from pctlib.study.page import OpenPage
 
-class Stage(StrEnum):
-    """The stages that several processes can train."""
-
-    tokenizer = "tokenizer"
-    heatmap = "heatmap"
+_SAID = ("val_error px", "val_PCK@0.2 all", "val_AP")  # of what is measured, where there is such
 
 
 @app.command("train")
 def train(
-    stage: Annotated[Stage, typer.Argument(help="which stage")],
+    page: Annotated[str, typer.Argument(help="which page, such as heatmap, tokenizer or comparison")],
+    variant: Annotated[str, typer.Option(help="only this one of the page's variants; all if empty")] = "",
     profile: Annotated[str, typer.Option(help="smoke, demo, extended, paper, or a YAML file")] = "demo",
     data: Annotated[str, typer.Option(help="procedural, coco or poses")] = "procedural",
     data_root: Annotated[str, typer.Option(help="folder of the data set; not for procedural")] = "",
     seed: Annotated[int, typer.Option(min=0, help="of weights, order and augmentation")] = 0,
     out_dir: Annotated[str, typer.Option(help="folder of the run; the study's own if empty")] = "",
-    heatmap_dir: Annotated[str, typer.Option(help="trained backbone, for image guidance")] = "",
+    study_dir: Annotated[
+        str, typer.Option(help="folder of the runs that it reads; the study's if empty")
+    ] = "",
+    finished: Annotated[str, typer.Option(help="also write the run card here at the end")] = "",
 ) -> None:
-    """Train one stage; a finished run is read by the stage's notebook, which then only reports."""
-    from pctlib.paths import resolve
-    from pctlib.study.people import load_splits
-    from pctlib.study.poses import load_poses
-    from pctlib.study.stages.heatmap import load_heatmap, train_heatmap
-    from pctlib.study.stages.tokenizer import train_tokenizer
-    from pctlib.workflow.layout import StudyLayout, out_folder
+    """Train by the very call that the page's notebook makes, which then only reads the run."""
+    if not sys.stderr.isatty():
+        os.environ.setdefault("TQDM_DISABLE", "1")  # bars of jobs side by side tell nobody anything
+    from pctlib.study.page import page_of
+    from pctlib.workflow.layout import StudyLayout
+    from pctlib.workflow.pages import page_named
 
     layout = StudyLayout.from_config({"profile": profile, "dataset": data, "root": data_root})
-    settings = layout.profile
-    guide = None
-    if stage is Stage.tokenizer and layout.guided:
-        trained = Path(heatmap_dir).resolve() if heatmap_dir else resolve(layout.run_dir("heatmap", seed))
-        if not (trained / "model.json").is_file():
-            raise FileNotFoundError(
-                f"{trained}: no trained backbone, but profile {settings.name} has a guided tokenizer; "
-                "train heatmap first, or name its folder by --heatmap-dir"
+    record = page_named(page)
+    if not record.trains:
+        raise ValueError(f"page {page}: it trains nothing; its notebook is {record.notebook}.ipynb")
+    own = layout.run_dir(page, seed if record.seeds == "each" else None)
+    opened = page_of(
+        page,
+        layout,
+        out_dir=Path(out_dir).resolve() if out_dir else own,
+        study_dir=Path(study_dir).resolve() if study_dir else layout.folder,
+        seed=seed,
+        seeds=[seed],
+    )
+    said = _train_stage(opened) if record.seeds == "each" else _train_variants(opened, variant)
+    if finished:
+        opened.card.save(finished)
+    typer.echo(f"{opened.folder}: {said}")
+
+
+def _train_stage(page: "OpenPage") -> str:
+    """Train the one run of a page and a seed; return in words how it ended."""
+    module, _, name = page.record.trains[0].partition(":")
+    with page.card.timed("training"):
+        result = getattr(import_module(module), name)(page)
+    last = {key: value for key, value in result.history[-1].items() if value is not None}
+    kept = [key for key in last if key in ("epoch", "train_loss", "seconds") or key in _SAID]
+    return ", ".join(f"{key} {last[key]:.4g}" for key in kept)
+
+
+def _train_variants(page: "OpenPage", wanted: str) -> str:
+    """Train the variants of a page, or the wanted one, by name or folder; return how many finished."""
+    from pctlib.study.variants import FAILED, check_variant
+    from pctlib.workflow.pages import Training
+
+    classes = [getattr(import_module(module), name) for module, _, name in map(_parts, page.record.trains)]
+    planned = {t.folder: t for t in page.record.trainings(page.settings)}
+    names = {t.name: t for t in planned.values()} | planned
+    if wanted:
+        check_variant(wanted, list(names))
+    chosen: list[Training] = [names[wanted]] if wanted else list(planned.values())
+    done = failed = 0
+    for study in classes:
+        variants = [t.name for t in chosen if t.group == study.group]
+        if variants:
+            frame = page.train(
+                study.of(page), variants=variants, timed=study.group or "training", all_may_fail=True
             )
-        guide = load_heatmap(trained).backbone
-    splits = load_splits(data, settings, root=data_root)
-    folder = out_folder(Path(out_dir).resolve() if out_dir else layout.run_dir(stage, seed))
-    if stage is Stage.heatmap:
-        result = train_heatmap(settings, splits, seed=seed, out_dir=folder)
-    else:
-        result = train_tokenizer(
-            settings,
-            load_poses(splits.train, settings, training=True),
-            val_poses=load_poses(splits.val, settings, training=False),
-            seed=seed,
-            out_dir=folder,
-            guide=guide,
-        )
-    last = {name: value for name, value in result.history[-1].items() if value is not None}
-    typer.echo(f"{folder}: " + ", ".join(f"{name} {value:.4g}" for name, value in last.items()))
+            failed += int(frame[FAILED].notna().sum()) if FAILED in frame else 0
+            done += len(frame)
+    return f"{done - failed} of {done} variants trained"
+
+
+def _parts(trains: str) -> tuple[str, str, str]:
+    return trains.partition(":")

@@ -108,6 +108,14 @@ class ChoicesProfile(FamilyProfile):
         return self
 
 
+class AnatomyProfile(Section):
+    """How closely the tokens of the tokenizer are looked at."""
+
+    people: int = Field(default=400, gt=0, description="validation people whose tokens are replaced")
+    counted_people: int = Field(default=3000, gt=0, description="training people whose tokens are counted")
+    draws: int = Field(default=1, gt=0, description="other entries tried for each token of each person")
+
+
 class OcclusionProfile(Section):
     """Robustness against occlusion, level by level."""
 

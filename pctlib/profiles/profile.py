@@ -1,16 +1,18 @@
 """Profiles: the size of a study, as one validated YAML file each.
 
-A profile holds every value a run needs; a run is the few values that differ from it.
+A profile holds every value a run needs, and may take those of another as its base; a run is the few values
+that differ from it.
 """
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
 from pctlib.io import read_yaml
 from pctlib.paths import project_root
 from pctlib.profiles.pages import (
+    AnatomyProfile,
     ChoicesProfile,
     ComparisonProfile,
     DistillationProfile,
@@ -48,6 +50,9 @@ class Profile(Section):
         description="leave out unreadable images and annotations without a usable box, and count them",
     )
     cache_megabytes: int = Field(default=2048, ge=0, description="decoded crops kept in memory")
+    jobs: Literal["variant", "seed"] = Field(
+        default="variant", description="what one job trains of a page: a variant, or all of a seed if short"
+    )
     cluster: ClusterProfile = ClusterProfile()
     people: PeopleProfile
     crop: CropProfile
@@ -56,6 +61,7 @@ class Profile(Section):
     classifier: ClassifierProfile
     grid: GridProfile | None = None
     choices: ChoicesProfile | None = None
+    anatomy: AnatomyProfile = AnatomyProfile()
     occlusion: OcclusionProfile | None = None
     comparison: ComparisonProfile | None = None
     distillation: DistillationProfile | None = None
@@ -109,6 +115,10 @@ def profile_names(root: Path | None = None) -> list[str]:
 def load_profile(name: str | Path, **changes: Any) -> Profile:
     """Read and validate a profile.
 
+    A file with `base: demo` (or the path of another file, beside it if relative) has the values of that one
+    where it says nothing else: mappings are merged key by key, lists and single values replaced, and a
+    section that is null is left out.
+
     Args:
         name: one of `profile_names()`, or the path of a YAML file (ending in .yml or .yaml).
         changes: values that differ from the file's, as `section__field=value`; None changes nothing.
@@ -121,14 +131,8 @@ def load_profile(name: str | Path, **changes: Any) -> Profile:
         ValueError: if the name is unknown, or a key is unknown, missing or out of range; names file
             and key.
     """
-    path = Path(name)
-    if path.suffix not in (".yml", ".yaml"):
-        if str(name) not in profile_names():
-            raise ValueError(f"profile: expected one of {', '.join(profile_names())}, got '{name}'")
-        path = project_root() / "workflow" / "sizes" / f"{name}.yml"
-    values = read_yaml(path)
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: expected a mapping of profile keys, got {type(values).__name__}")
+    path = _profile_file(name)
+    values = _read_values(path)
     for key, value in changes.items():
         if value is not None:
             _change(values, key.split("__"), value, path)
@@ -136,6 +140,43 @@ def load_profile(name: str | Path, **changes: Any) -> Profile:
         return Profile.model_validate(values)
     except ValidationError as error:
         raise ValueError(f"{path}: {explain(error)}") from error
+
+
+def _profile_file(name: str | Path, beside: Path | None = None) -> Path:
+    """Return the file of a profile: that of the study by name, or a path, relative to `beside` if given."""
+    path = Path(name)
+    if path.suffix in (".yml", ".yaml"):
+        return path if beside is None else beside / path
+    if str(name) not in profile_names():
+        raise ValueError(f"profile: expected one of {', '.join(profile_names())}, got '{name}'")
+    return project_root() / "workflow" / "sizes" / f"{name}.yml"
+
+
+def _read_values(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """Return the values of a file over those of its base; `above` are the files whose base it is."""
+    values = read_yaml(path)
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: expected a mapping of profile keys, got {type(values).__name__}")
+    base = values.pop("base", None)
+    if base is None:
+        return values
+    try:
+        file = _profile_file(str(base), path.parent)
+    except ValueError as error:
+        raise ValueError(f"{path}: base: {error}") from error
+    if file.resolve() in (*above, path.resolve()):
+        raise ValueError(f"{path}: base: {base} has this profile as its own base")
+    return _merged(_read_values(file, (*above, path.resolve())), values)
+
+
+def _merged(base: dict[str, Any], values: dict[str, Any]) -> dict[str, Any]:
+    """Return the values over those of a base, mappings key by key."""
+    both = {
+        key: _merged(base[key], value)
+        for key, value in values.items()
+        if isinstance(value, dict) and isinstance(base.get(key), dict)
+    }
+    return base | values | both
 
 
 def _change(values: dict[str, Any], keys: list[str], value: Any, path: Path) -> None:

@@ -125,6 +125,7 @@ class ClusterProfile(Section):
     gpus: int = Field(default=0, ge=0, le=1, description="of every step but the making of people")
     memory_megabytes: int = Field(default=4000, gt=0)
     minutes: int = Field(default=30, gt=0)
+    retries: int = Field(default=0, ge=0, description="of a job that failed; a training goes on where it was")
 
     def resources(self, step: str) -> dict[str, int]:
         """Return Snakemake resources of a step."""

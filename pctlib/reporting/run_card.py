@@ -43,6 +43,7 @@ class RunCard:
         threads: that PyTorch used on the CPU.
         started: UTC, ISO 8601.
         wall_times: seconds by step.
+        settings: hash of every setting that made the run; "" where nobody asks for it.
     """
 
     profile: str
@@ -55,6 +56,7 @@ class RunCard:
     threads: int = 0
     started: str = ""
     wall_times: dict[str, float] = field(default_factory=dict)
+    settings: str = ""
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -79,6 +81,7 @@ class RunCard:
             ("Code revision", self.revision),
             ("Device", self.device),
             ("CPU threads", str(self.threads)),
+            ("Settings (hash)", self.settings),
             ("Started", self.started),
             *((f"Wall time: {step}", format_seconds(seconds)) for step, seconds in self.wall_times.items()),
             ("Versions", ", ".join(f"{name} {version}" for name, version in self.versions.items())),
@@ -94,6 +97,7 @@ def collect(
     data: str,
     device: str = "cpu",
     counts: Mapping[str, int] | None = None,
+    settings: str = "",
     root: str | Path = ".",
 ) -> RunCard:
     """Return the card of a run that starts now.
@@ -104,6 +108,7 @@ def collect(
         data: name of the data set.
         device: where the networks run.
         counts: what was counted, such as people and skipped images.
+        settings: hash of every setting that makes the run.
         root: a folder of the checkout whose revision is noted; the run needs neither git nor a checkout.
     """
     import torch  # pages are made without it, and it takes seconds
@@ -117,8 +122,14 @@ def collect(
         versions={"python": platform.python_version(), **_versions()},
         device=device_name(device),
         threads=torch.get_num_threads(),
-        started=datetime.now(UTC).isoformat(timespec="seconds"),
+        started=now(),
+        settings=settings,
     )
+
+
+def now() -> str:
+    """Return the time in UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 def load_run_card(path: str | Path) -> RunCard:

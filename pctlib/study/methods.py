@@ -20,6 +20,7 @@ from pctlib.study.runs import WEIGHTS
 from pctlib.study.stages.classifier import load_classifier
 from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.trained import Trained
+from pctlib.study.variants import run_folder
 from pctlib.workflow.layout import read_description
 
 Loader = Callable[[], Trained]
@@ -68,8 +69,8 @@ def _compared(study_dir: Path, seeds: Sequence[int], names: Collection[str]) -> 
     for seed in seeds:
         runs = study_dir / COMPARED.format(seed=seed)
         for name in sorted(names):
-            if (runs / name / WEIGHTS).is_file():
-                methods.setdefault(name, {})[seed] = partial(_load_compared, runs / name)
+            if ((folder := run_folder(runs, name)) / WEIGHTS).is_file():
+                methods.setdefault(name, {})[seed] = partial(_load_compared, folder)
     return methods
 
 

@@ -1,19 +1,62 @@
 """Variants of one idea, trained alike for several seeds: their runs, and what to show of them."""
 
+import math
 import traceback
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
-from pctlib.io import finite, write_json
+from pctlib.io import finite, read_json, write_json
+from pctlib.reporting.run_card import RunCard, load_run_card
 from pctlib.reporting.tables import mean_interval
+from pctlib.workflow.pages import FAILED, slug
 
-FAILED = "failed"
+if TYPE_CHECKING:
+    from pctlib.study.page import OpenPage
+
 _RESULTS = ("model.safetensors", "predictions.npz")  # of a training that did not fail
+_METRICS, _CARD = "metrics.json", "run_card.json"
+
+
+class Study(Protocol):
+    """What a page trains: one thing in several variants, all else equal."""
+
+    group: str = ""
+    """Folder of its runs below that of the page, where a page has several studies."""
+
+    @classmethod
+    def of(cls, page: "OpenPage") -> Self:
+        """Return the study of an opened page; what cannot work is refused here, before any training."""
+
+    @property
+    def variants(self) -> Sequence[str]:
+        """The names of the variants, in the order of the tables."""
+
+    def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, Any]:
+        """Train one variant, or read it back, and return its metrics.
+
+        Raises:
+            ValueError: for another variant, or as `pctlib.training.loop.train`.
+        """
+
+
+def check_variant(variant: str, known: Sequence[str]) -> None:
+    """Refuse a variant that a study does not have.
+
+    Raises:
+        ValueError: names those it has.
+    """
+    if variant not in known:
+        raise ValueError(f"variant: expected one of {list(known)}, got {variant!r}")
+
+
+def run_folder(runs: str | Path, variant: str) -> Path:
+    """Return the folder of a variant below that of its seed."""
+    return Path(runs) / slug(variant)
 
 
 def train_variants(
@@ -22,19 +65,23 @@ def train_variants(
     *,
     seeds: Sequence[int],
     runs_dir: str | Path,
+    card: Callable[[str, int], RunCard] | None = None,
     all_may_fail: bool = False,
     progress: bool = True,
 ) -> pd.DataFrame:
     """Train every variant with every seed; a variant that fails is written down, and the others go on.
 
-    A variant whose training is finished is not trained again, as `pctlib.training.loop.train` sees to it.
-    What an earlier success has left is removed where a variant fails, so that nobody takes it for this one.
+    A run whose card has the settings of the new one is read back. Where they differ, a training that is
+    finished is still not trained again, as `pctlib.training.loop.train` sees to it, but measured anew. What
+    an earlier success has left is removed where a variant fails, so that nobody takes it for this one.
 
     Args:
         train: (variant, seed, folder of the run) -> its metrics.
-        variants: names, each a folder below `runs_dir/seed<seed>`.
+        variants: names, each a folder (`run_folder`) below `runs_dir/seed<seed>`.
         seeds: in order.
-        runs_dir: gets `seed<seed>/<variant>/metrics.json`.
+        runs_dir: gets `metrics.json` and the card of each run.
+        card: (variant, seed) -> the card of a run that starts now, with all that makes it this one as its
+            settings; None: no run is read back, and none has a card.
         all_may_fail: where the page has more to show than these runs.
         progress: show a progress bar.
 
@@ -49,14 +96,47 @@ def train_variants(
     bar = tqdm(runs, unit="run", disable=not progress)
     for seed, variant in bar:
         bar.set_postfix_str(f"{variant}, seed {seed}")
-        folder = Path(runs_dir) / f"seed{seed}" / variant
-        metrics = _attempt(train, variant, seed, folder)
-        write_json(folder / "metrics.json", finite(metrics))
+        folder = run_folder(Path(runs_dir) / f"seed{seed}", variant)
+        started = card(variant, seed) if card is not None else None
+        metrics = _finished(folder, started) or _run(train, variant, seed, folder, started)
         rows.append({"variant": variant, "seed": seed} | metrics)
     frame = pd.DataFrame(rows)
     if not all_may_fail and FAILED in frame and frame[FAILED].notna().all():
         raise RuntimeError(f"all {len(frame)} runs failed, the last one with: {frame[FAILED].iloc[-1]}")
     return frame
+
+
+def _finished(folder: Path, card: RunCard | None) -> dict[str, Any]:
+    """Return the metrics of a run that was made by the same settings and did not fail; else nothing."""
+    if card is None or not ((folder / _METRICS).is_file() and (folder / _CARD).is_file()):
+        return {}
+    try:
+        same = load_run_card(folder / _CARD).settings == card.settings
+        metrics = read_json(folder / _METRICS)
+    except ValueError:  # damaged, or of another version of the project
+        return {}
+    known = same and FAILED not in metrics
+    return {key: math.nan if value is None else value for key, value in metrics.items()} if known else {}
+
+
+def _run(
+    train: Callable[[str, int, Path], dict[str, Any]],
+    variant: str,
+    seed: int,
+    folder: Path,
+    card: RunCard | None,
+) -> dict[str, Any]:
+    """Train a variant and write down its metrics, and then its card: a killed run has none."""
+    (folder / _CARD).unlink(missing_ok=True)
+    if card is None:
+        metrics = _attempt(train, variant, seed, folder)
+    else:
+        with card.timed("training"):
+            metrics = _attempt(train, variant, seed, folder)
+    write_json(folder / _METRICS, finite(metrics))
+    if card is not None:
+        card.save(folder / _CARD)
+    return metrics
 
 
 def _attempt(

@@ -1,8 +1,11 @@
-"""Where a study writes, what its steps are called, and what each notebook is told."""
+"""Where a study writes, what each job depends on, and what each notebook is told."""
 
 import hashlib
 import json
+import shlex
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,51 +13,14 @@ from pctlib import __version__
 from pctlib.io import read_json
 from pctlib.paths import project_root, resolve
 from pctlib.profiles.profile import Profile, load_profile, profile_names
+from pctlib.workflow.closure import ROOM, SHOWS, closure, notebook_imports
+from pctlib.workflow.pages import PAGES, SHARED, Page, page_named
 
 if TYPE_CHECKING:
     from pctlib.reporting.page import Site
 
-STEPS = {
-    "data": ("00_data", "Data"),
-    "tokenizer": ("01_tokenizer", "Tokenizer"),
-    "heatmap": ("02_heatmap", "Heatmap backbone"),
-    "classifier": ("03_classifier", "Token classifier"),
-    "grid": ("04_grid", "Codebook size and tokens"),
-    "choices": ("05_choices", "Other choices"),
-    "anatomy": ("06_anatomy", "Token anatomy"),
-    "comparison": ("07_comparison", "Representations compared"),
-    "distillation": ("08_distillation", "Distillation"),
-    "masked": ("09_masked", "Masked pretraining"),
-    "joint": ("10_joint", "Several data sets"),
-    "knowledge_token": ("11_knowledge_token", "Knowledge token"),
-    "flexibility": ("12_flexibility", "Flexibility"),
-    "occlusion": ("13_occlusion", "Occlusion"),
-    "results": ("90_results", "Results"),
-}
-# One run, with a page of its own, for every seed.
-SEEDED = ("tokenizer", "heatmap", "classifier")
-# Variants that are trained alike: one page for all seeds, one job a seed where there are several.
-FAMILIES = ("choices", "comparison", "distillation", "masked", "joint", "knowledge_token", "flexibility")
-# The sections of the profile that a step reads, besides those of people and crops; results read them all.
-_PCT = ("tokenizer", "heatmap", "classifier")
-_READS = {
-    "data": (),
-    "tokenizer": ("tokenizer",),
-    "heatmap": ("heatmap",),
-    "classifier": _PCT,
-    "grid": (*_PCT, "grid"),
-    "choices": (*_PCT, "choices"),
-    "anatomy": ("tokenizer",),
-    "comparison": (*_PCT, "comparison"),
-    "distillation": ("distillation",),
-    "masked": ("masked",),
-    "joint": ("joint",),
-    "knowledge_token": ("knowledge_token",),
-    "flexibility": ("masked", "flexibility"),
-    "occlusion": ("comparison", "occlusion"),
-    "results": tuple(Profile.model_fields),
-}
-_SHARED = ("people", "crop", "skip_broken")
+EVERY = "all"  # in place of a variant: the job of a seed that trains all of them
+LAB = "lab"  # folder below reports/ of what notebooks make that are opened by hand
 
 
 @dataclass(frozen=True)
@@ -74,7 +40,7 @@ class StudyLayout:
     root: str = ""
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "StudyLayout":
+    def from_config(cls, config: Mapping[str, Any]) -> "StudyLayout":
         """Build the layout from Snakemake's `--config profile=... dataset=... root=...`.
 
         Raises:
@@ -101,59 +67,53 @@ class StudyLayout:
         return self.profile.name if self.dataset == "procedural" else f"{self.profile.name}-{self.dataset}"
 
     @property
-    def guided(self) -> bool:
-        """Whether the tokenizer looks at images, so that the heatmap backbone must be trained first."""
-        return self.profile.tokenizer.guide_ratio > 0
+    def folder(self) -> str:
+        """Folder of the whole study, relative to the checkout; so are all paths below."""
+        return f"reports/{self.name}"
 
-    def run_dir(self, step: str, seed: int | None = None) -> str:
-        """Return the folder of one run, relative to the folder of the study."""
-        return f"reports/{self.name}/{step if seed is None else f'{step}-seed{seed}'}"
+    def run_dir(self, step: str, seed: int | str | None = None) -> str:
+        """Return the folder of one run."""
+        return f"{self.folder}/{run_name(step, seed)}"
 
     def file(self, run: str, name: str) -> str:
-        """Return a file of one run, relative to the folder of the study."""
-        return f"reports/{self.name}/{run}/{name}"
+        """Return a file of one run."""
+        return f"{self.folder}/{run}/{name}"
 
     def page(self, page: str) -> str:
-        """Return an HTML page of the report, relative to the folder of the study."""
-        return f"reports/{self.name}/{page}.html"
+        """Return an HTML page of the report."""
+        return f"{self.folder}/{page}.html"
 
     @property
-    def families(self) -> tuple[str, ...]:
-        """The families that the profile has a section for."""
-        return tuple(family for family in FAMILIES if getattr(self.profile, family) is not None)
+    def people(self) -> str:
+        """The file that says that the people are made, which a job of its own does before all others."""
+        return self.file(PAGES[0].name, "people.json")
 
-    def grid_points(self) -> list[str]:
-        """Return the folders, below that of the grid, of the tokenizers of the grid."""
-        grid = self.profile.grid
-        if grid is None:
-            return []
-        return [
-            point_folder(entries, tokens, seed)
-            for seed in self.profile.seeds
-            for entries in grid.codebook_sizes
-            for tokens in grid.num_tokens
-        ]
+    @property
+    def steps(self) -> tuple[Page, ...]:
+        """The pages that the profile has, the results last."""
+        return tuple(page for page in PAGES if page.within(self.profile))
+
+    def seeds_of(self, page: Page) -> tuple[int, ...]:
+        """Return the seeds whose models a page reads."""
+        return self.profile.seeds[:1] if page.seeds == "first" else self.profile.seeds
 
     def runs(self) -> list[tuple[str, int | None]]:
-        """Return (step, seed) of every run before the results that has a page, in order."""
-        runs: list[tuple[str, int | None]] = [("data", None)]
-        runs += [(step, seed) for step in SEEDED for seed in self.profile.seeds]
-        shown = {"anatomy", *self.families}
-        shown |= {part for part in ("grid", "occlusion") if getattr(self.profile, part) is not None}
-        return runs + [(step, None) for step in STEPS if step in shown]
-
-    def every_run(self, name: str) -> list[str]:
-        """Return one file of every run before the results."""
-        return [f"{self.run_dir(step, seed)}/{name}" for step, seed in self.runs()]
+        """Return (name, seed) of every run before the results that has a page, in order."""
+        return [
+            (page.name, seed)
+            for page in self.steps[:-1]
+            for seed in (self.profile.seeds if page.seeds == "each" else (None,))
+        ]
 
     def pages(self) -> list[tuple[str, str]]:
         """Return (title, file name) of every page, in the order of the navigation."""
         pages = [("Overview", "index.html")]
-        for step, seed in [*self.runs(), ("results", None)]:
-            stem, title = STEPS[step]
+        for name, seed in [*self.runs(), (PAGES[-1].name, None)]:
+            page = page_named(name)
             many = seed is not None and len(self.profile.seeds) > 1
-            file = stem if seed is None else f"{stem}-seed{seed}"
-            pages.append((f"{title}, seed {seed}" if many else title, f"{file}.html"))
+            pages.append(
+                (f"{page.title}, seed {seed}" if many else page.title, f"{html_stem(page, seed)}.html")
+            )
         return pages
 
     def site(self) -> "Site":
@@ -163,69 +123,162 @@ class StudyLayout:
         note = f"{self.profile.name} profile on {self.dataset}, pctlib {__version__}"
         return Site("Human pose representations", tuple(self.pages()), note)
 
-    def values(self, step: str, *, seed: int | str | None = None) -> str:
-        """Return the notebook parameters of one run as JSON."""
-        run = int(seed) if seed is not None else None
-        values: dict[str, Any] = {**self._common, "out_dir": self.run_dir(step, run)}
-        if step in (*FAMILIES, "grid"):
-            values |= {"runs_dir": self.run_dir(step), "study_dir": f"reports/{self.name}"}
-            if seed is not None:
-                values |= {"seeds": [run], "out_dir": f"{self.run_dir(step)}/seed{run}"}
-        elif run is not None:
-            values["seed"] = run
-        if step == "classifier":
-            values["tokenizer_dir"] = self.run_dir("tokenizer", run)
-        if step == "classifier" or (step == "tokenizer" and self.guided):
-            values["heatmap_dir"] = self.run_dir("heatmap", run)
-        if step in ("anatomy", "occlusion"):
-            values["study_dir"] = f"reports/{self.name}"
+    # What is trained ahead of a notebook, each in a job of its own
+
+    def jobs(self, page: Page, seed: int | str) -> list[str]:
+        """Return what trains a page's variants of a seed: names for `file`, one a job; none if it has no job.
+
+        A model that other trainings start from has a job of its own, so that an edited plot does not make
+        them run again. Where there is one job for all variants and one seed, the notebook trains them itself:
+        a job would only start Python and read the people once more.
+        """
+        if page.seeds == "each":
+            started_from = any(page.name in (*other.needs, *other.guided) for other in PAGES if other.trains)
+            return ["trained.json"] if page.trains and started_from else []
+        if self.profile.jobs == "seed":
+            many = len(self.profile.seeds) > 1 and page.trains
+            return [f"trained/seed{seed}/{EVERY}.json"] if many else []
+        return [f"trained/seed{seed}/{training.folder}.json" for training in page.trainings(self.profile)]
+
+    def trained(self, page: Page, seed: int | str) -> list[str]:
+        """Return the files that say that what a page trains with a seed is trained."""
+        run = run_name(page.name, seed if page.seeds == "each" else None)
+        if jobs := self.jobs(page, seed):
+            weights = ["model.safetensors"] if page.seeds == "each" else []
+            return [self.file(run, name) for name in [*jobs, *weights]]
+        return [self.file(run, "metrics.json")]
+
+    def models(self, page: Page, seed: int | str) -> list[str]:
+        """Return the files of other pages that what a page does with a seed depends on."""
+        guides = page.guided if self.profile.tokenizer.guide_ratio else ()
+        others = dict.fromkeys((*page.needs, *guides))
+        return [self.people, *(file for name in others for file in self.trained(page_named(name), seed))]
+
+    def job_inputs(self, page: Page, seed: str, variant: str = EVERY) -> list[str]:
+        """Return what a training job depends on: code, models, and the jobs of others that it learns from."""
+        files = [*self.code(page, trains=True), *self.models(page, seed)]
+        for other in self._followed(page):
+            files += self.trained(other, seed)
+        if variant != EVERY:
+            own = {t.folder: t for t in page.trainings(self.profile)}
+            first = own[variant].after
+            files += [self.file(page.name, f"trained/seed{seed}/{other.folder}.json") for other in first]
+        return files
+
+    def page_inputs(self, page: Page, seed: str | None = None) -> list[str]:
+        """Return what a page depends on: code, models and trainings of its seeds, pages that it follows."""
+        files = self.code(page)
+        if page.seeds != "none":
+            for one in [seed] if seed is not None else self.seeds_of(page):
+                own = self.trained(page, one) if self.jobs(page, one) else []
+                files += [*self.models(page, one), *own]
+        files += [self.file(other.name, "metrics.json") for other in self._followed(page)]
+        if "*" in page.after:
+            runs = [run_name(name, seed) for name, seed in self.runs()]
+            files += [self.file(run, name) for run in runs for name in ("metrics.json", "run_card.json")]
+        return list(dict.fromkeys(files))
+
+    def _followed(self, page: Page) -> list[Page]:
+        return [other for other in self.steps if other.name in page.after]
+
+    def code(self, page: Page, *, trains: bool = False) -> list[str]:
+        """Return the source files of a page, or of what it trains, with the versions of everything else."""
+        return _below_root(training_code(page) if trains else page_code(page))
+
+    def people_code(self) -> list[str]:
+        """Return the source files that people are made or read by."""
+        return _below_root(closure(["pctlib.study.people"], leave_out=SHOWS))
+
+    def priority(self, page: Page) -> int:
+        """Return how much earlier than others a ready job runs: first what the main comparison is made of."""
+        results = PAGES[-1]
+        return 10 if page in (PAGES[0], results) or page.name in results.needs else 0
+
+    def resources(self, page: Page) -> dict[str, Any]:
+        """Return what a cluster must give one job of a page, in the names of Snakemake's executors."""
+        cpus = 1 + self.profile.workers  # that read images, beside the training
+        return self.profile.cluster.resources(page.name) | {"cpus_per_task": cpus}
+
+    # What a run is told, and what tells it from others
+
+    def values(self, page: Page, seed: int | str | None = None) -> str:
+        """Return the notebook parameters of a page as JSON."""
+        values: dict[str, Any] = {"profile": self.profile_source, "dataset": self.dataset, "root": self.root}
+        values["out_dir"] = self.run_dir(page.name, seed)
+        if page.needs or page.guided or page.after:
+            values["study_dir"] = self.folder
+        if seed is not None:
+            values["seed"] = int(seed)
         return json.dumps(values)
 
-    def point_values(self, entries: str, tokens: str, seed: str) -> str:
-        """Return the parameters of the tokenizer notebook for one point of the grid as JSON."""
-        out_dir = f"{self.run_dir('grid')}/{point_folder(entries, tokens, seed)}"
-        values = {**self._common, "out_dir": out_dir, "seed": int(seed), "compare": False}
-        values |= {
-            "codebook_size": int(entries),
-            "num_tokens": int(tokens),
-            "epochs": self.profile.grid.epochs,
-        }
-        if self.guided:
-            values["heatmap_dir"] = self.run_dir("heatmap", int(seed))
-        return json.dumps(values)
+    def people_arguments(self) -> str:
+        """Return what `python -m pctlib study people` is told."""
+        return shlex.join(self._source())
 
-    @property
-    def _common(self) -> dict[str, Any]:
-        return {"profile": self.profile_source, "dataset": self.dataset, "root": self.root}
+    def train_arguments(self, page: Page, seed: str, variant: str = EVERY) -> str:
+        """Return what `python -m pctlib train` is told of one job."""
+        chosen = [f"--variant={variant}"] if variant != EVERY else []
+        return shlex.join([page.name, *self._source(), f"--seed={seed}", *chosen])
 
-    def settings(self, step: str, *, all_seeds: bool = False) -> str:
-        """Return a short hash of what a step reads of the profile, so that it runs again when that changes.
+    def _source(self) -> list[str]:
+        values = {"profile": self.profile_source, "data": self.dataset, "data-root": self.root}
+        return [f"--{name}={value}" for name, value in values.items() if value]
+
+    def settings(
+        self, page: Page, seed: int | str | None = None, *, others: Mapping[str, Any] | None = None
+    ) -> str:
+        """Return a short hash of every setting that makes a run of a page.
 
         Args:
-            step: a key of `STEPS`.
-            all_seeds: the runs of all seeds of the profile are read.
+            page: whose sections of the profile count, with the data set.
+            seed: of the run; None for a page of all seeds, which then count.
+            others: values that are in no profile; those that are None do not count.
         """
-        names = {*_SHARED, *_READS[step]} | ({"seeds"} if all_seeds else set())
-        values = json.dumps(self.profile.model_dump(mode="json", include=names), sort_keys=True)
-        return hashlib.sha256(values.encode()).hexdigest()[:16]
-
-    def modules(self, *names: str) -> list[str]:
-        """Return source files of the package by module path or pattern, relative to the study's folder."""
-        root = project_root()
-        files = {name: list(root.glob(f"pctlib/{name}.py")) for name in names}
-        if missing := [name for name, found in files.items() if not found]:
-            raise ValueError(f"no source file pctlib/{missing[0]}.py below {root}")
-        return sorted(str(path.relative_to(root)) for found in files.values() for path in found)
-
-    def resources(self, step: str) -> dict[str, Any]:
-        """Return what a cluster must give one job of a step, in the names of Snakemake's executors."""
-        cpus = 1 + self.profile.workers  # that read images, beside the training
-        return self.profile.cluster.resources(step) | {"cpus_per_task": cpus}
+        names = {*SHARED, *page.reads, *({page.name} & set(Profile.model_fields))}
+        values = {
+            "profile": self.profile.model_dump(mode="json", include=names),
+            "data": [self.dataset, self.root],
+            "seeds": [] if page.seeds == "none" else [int(seed)] if seed is not None else self.seeds_of(page),
+            "others": {key: value for key, value in (others or {}).items() if value is not None},
+        }
+        text = json.dumps(values, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
-def point_folder(entries: int | str, tokens: int | str, seed: int | str) -> str:
-    """Return the folder of one tokenizer of the grid, below that of the grid."""
-    return f"V{entries}-M{tokens}-seed{seed}"
+def run_name(step: str, seed: int | str | None = None) -> str:
+    """Return the folder of a run below that of its study."""
+    return step if seed is None else f"{step}-seed{seed}"
+
+
+def html_stem(page: Page, seed: int | str | None = None) -> str:
+    """Return the file of a page's HTML, without ending."""
+    return page.notebook if seed is None else f"{page.notebook}-seed{seed}"
+
+
+@cache
+def page_code(page: Page) -> tuple[Path, ...]:
+    """Return the files that a page is made of: source, templates and published numbers."""
+    shown = [*ROOM.glob("reporting/templates/**/*.*"), *ROOM.glob("published/*.csv")]
+    export = ["pctlib.reporting.export", "pctlib.workflow.notebooks"]
+    return (*closure([*notebook_imports(notebook_file(page)), *export]), *sorted(shown))
+
+
+@cache
+def training_code(page: Page) -> tuple[Path, ...]:
+    """Return the source files that what a page trains is made of; what only shows results is none of them."""
+    return tuple(closure([name.partition(":")[0] for name in page.trains], leave_out=SHOWS))
+
+
+def _below_root(files: Iterable[Path]) -> list[str]:
+    """Return source files as the workflow has them, with the versions of everything else."""
+    root = project_root()
+    names = (file.relative_to(root) if file.is_relative_to(root) else file for file in files)
+    return ["requirements.lock", *map(str, names)]
+
+
+def notebook_file(page: Page) -> Path:
+    """Return the notebook of a page."""
+    return project_root() / "notebooks" / f"{page.notebook}.ipynb"
 
 
 def read_description(folder: str | Path) -> dict[str, Any]:
@@ -237,8 +290,11 @@ def read_description(folder: str | Path) -> dict[str, Any]:
     """
     folder = Path(folder)
     if not (folder / "model.json").is_file():
+        made_by = {page.name: page.notebook for page in PAGES if page.seeds == "each"}
         step = folder.name.rpartition("-seed")[0]
-        first = f"run notebook {STEPS[step][0]} first" if step in STEPS else "run the notebook that trains it"
+        first = (
+            f"run notebook {made_by[step]} first" if step in made_by else "run the notebook that trains it"
+        )
         raise FileNotFoundError(
             f"no trained model: {folder / 'model.json'} is missing; {first}, or make study"
         )

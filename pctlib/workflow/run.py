@@ -1,7 +1,6 @@
 """Running the study: check what was asked for, then let Snakemake do what is not up to date."""
 
 import fcntl
-import itertools
 import os
 import subprocess
 import sys
@@ -12,7 +11,8 @@ from pathlib import Path
 
 from pctlib.io import read_json
 from pctlib.paths import project_root, resolve
-from pctlib.workflow.layout import StudyLayout
+from pctlib.workflow.layout import EVERY, StudyLayout, run_name
+from pctlib.workflow.pages import FAILED, Page, slug
 from pctlib.workflow.sources import STUDIED, check_annotations, check_source
 
 
@@ -92,37 +92,55 @@ def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list
     if layout.profile.cluster.gpus:
         command += ["--resources", "gpu=1"]  # else all jobs would start on the first GPU together
     command += ["--config", *config]
-    if failed := failed_runs(root, layout):
+    if outdated := outdated_runs(root, layout):
         # Snakemake does not look behind a page that is newer than what it was made of.
-        command += ["--forcerun", *failed]
+        command += ["--forcerun", *outdated]
     return [*command, "--dry-run"] if dry_run else [*command, "--quiet", "all"]  # each step speaks for itself
 
 
-def failed_runs(root: Path, layout: StudyLayout) -> list[str]:
-    """Return the `metrics.json` to make again, relative to the folder of the study.
+def outdated_runs(root: Path, layout: StudyLayout) -> list[str]:
+    """Return the files of jobs to make again though nothing that Snakemake sees has changed.
 
-    They are those of points of the grid that failed, and of pages, and of their seeds' jobs, below which a
-    variant failed. What another profile of the same name left behind does not count.
+    They are those of pages and jobs below which a variant failed, and of runs whose card has other settings
+    than the study's: somebody ran the notebook by hand into the study's folder. What another profile of the
+    same name left behind does not count.
 
     Args:
         root: folder of the study.
-        layout: says which points, pages and seeds there are.
+        layout: says which pages, seeds and variants there are.
     """
     found = []
-    for point in layout.grid_points():
-        if _failed(root / (path := layout.file("grid", f"{point}/metrics.json"))):
-            found.append(path)
-    pages = [*layout.families, *(["grid"] if layout.profile.grid else [])]
-    for page, seed in itertools.product(pages, layout.profile.seeds):
-        # "seed0/variant" or, where a page trains several kinds of things, "kind/seed0/variant"
-        runs = (root / layout.run_dir(page)).glob(f"**/seed{seed}/*/metrics.json")
-        if any(_failed(path) for path in runs):
-            found += [layout.file(page, "metrics.json"), layout.file(page, f"seed{seed}/metrics.json")]
+    for page in layout.steps:
+        for seed in layout.profile.seeds if page.seeds == "each" else (None,):
+            run = run_name(page.name, seed)
+            found += _foreign(root, layout, page, run, seed)
+        found += [path for seed in layout.profile.seeds for path in _failed(root, layout, page, seed)]
     return [path for path in dict.fromkeys(found) if (root / path).is_file()]
 
 
-def _failed(path: Path) -> bool:
-    return path.is_file() and "failed" in read_json(path)
+def _foreign(root: Path, layout: StudyLayout, page: Page, run: str, seed: int | None) -> list[str]:
+    """Return the files of a run, and of the job that trained it, whose cards have other settings."""
+    made = {"run_card.json": "metrics.json"} | (
+        {} if seed is None else {j: j for j in layout.jobs(page, seed)}
+    )
+    wanted = layout.settings(page, seed)
+    return [
+        layout.file(run, result)
+        for card, result in made.items()
+        if (path := root / layout.file(run, card)).is_file() and read_json(path).get("settings") != wanted
+    ]
+
+
+def _failed(root: Path, layout: StudyLayout, page: Page, seed: int) -> list[str]:
+    """Return the files of a page, and of the jobs of a seed, below which a variant failed."""
+    found = []
+    for training in page.trainings(layout.profile):
+        folder = root / layout.run_dir(page.name) / training.group / f"seed{seed}" / slug(training.name)
+        path = folder / "metrics.json"
+        if path.is_file() and FAILED in read_json(path):
+            jobs = [job for job in layout.jobs(page, seed) if Path(job).stem in (EVERY, training.folder)]
+            found += [layout.file(page.name, name) for name in ("metrics.json", *jobs)]
+    return found
 
 
 @contextmanager

@@ -3,9 +3,11 @@
 import json
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from pctlib.study.variants import summarise, train_variants
+from pctlib.reporting.run_card import RunCard
+from pctlib.study.variants import check_variant, summarise, train_variants
 
 
 def train(variant, seed, folder):
@@ -42,6 +44,52 @@ def test_a_failure_leaves_no_result_of_an_earlier_success(tmp_path):
     }
     assert kept["plain"] == ["history.jsonl", "metrics.json", "model.safetensors", "predictions.npz"]
     assert kept["broken"] == ["history.jsonl", "metrics.json"]
+
+
+def card(settings):
+    return lambda variant, seed: RunCard("smoke", seed, "procedural", settings=f"{settings}-{variant}-{seed}")
+
+
+def test_a_run_of_the_same_settings_is_read_back(tmp_path):
+    calls = []
+
+    def train(variant, seed, folder):
+        calls.append((variant, seed))
+        return {"AP": 0.5 + seed, "NME": float("nan"), "kind": "frozen"}
+
+    def frame(settings):
+        options = {"seeds": [0, 1], "runs_dir": tmp_path, "progress": False}
+        return train_variants(train, ["a, b"], card=card(settings), **options)
+
+    first = frame("x")
+    pd.testing.assert_frame_equal(frame("x"), first)
+    assert calls == [("a, b", 0), ("a, b", 1)]
+    frame("y")
+    assert len(calls) == 4
+    (tmp_path / "seed1" / "a-b" / "run_card.json").write_text("{")  # damaged
+    frame("y")
+    assert calls[4:] == [("a, b", 1)]
+
+
+def test_a_failed_run_is_tried_again_and_a_killed_one_has_no_card(tmp_path):
+    options = {"seeds": [1], "runs_dir": tmp_path, "progress": False, "all_may_fail": True}
+    for _ in range(2):
+        frame = train_variants(train, ["broken"], card=card("x"), **options)
+        assert frame["failed"].tolist() == ["ValueError: no such thing"]
+
+    def killed(variant, seed, folder):
+        assert not (folder / "run_card.json").exists()
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_variants(killed, ["broken"], card=card("x"), **options)
+    assert not (tmp_path / "seed1" / "broken" / "run_card.json").exists()
+
+
+def test_unknown_variants_are_refused_with_those_there_are():
+    check_variant("plain", ["plain", "broken"])
+    with pytest.raises(ValueError, match=r"variant: expected one of \['plain', 'broken'\], got 'plan'"):
+        check_variant("plan", ("plain", "broken"))
 
 
 def test_nothing_but_failures_is_an_error(tmp_path):

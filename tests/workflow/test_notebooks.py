@@ -7,8 +7,9 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from pctlib.workflow.layout import STEPS, StudyLayout
+from pctlib.workflow.layout import StudyLayout
 from pctlib.workflow.notebooks import notebook_parameters
+from pctlib.workflow.pages import PAGES
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 LAYOUT = StudyLayout.from_config({"profile": "smoke"})
@@ -19,7 +20,7 @@ def code_cells(path):
 
 
 def test_there_is_a_notebook_for_every_step():
-    assert [path.stem for path in NOTEBOOKS] == [stem for stem, _ in STEPS.values()]
+    assert [path.stem for path in NOTEBOOKS] == [page.notebook for page in PAGES]
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
@@ -38,11 +39,31 @@ def test_every_parameter_is_seen_by_papermill_and_explained(path):
     assert all("  # " in line for line in lines)
 
 
-@pytest.mark.parametrize("step", STEPS)
-def test_the_workflow_passes_parameters_that_exist(step):
-    path = next(p for p in NOTEBOOKS if p.stem == STEPS[step][0])
-    seed = 0 if step in ("tokenizer", "heatmap", "classifier") else None
-    assert set(json.loads(LAYOUT.values(step, seed=seed))) <= set(notebook_parameters(path))
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_imports_are_few_and_edited_modules_can_be_loaded_again(path):
+    imports = code_cells(path)[1].source.splitlines()
+    assert imports[0] == "%load_ext autoreload"
+    assert len([line for line in imports if line.startswith(("from ", "import "))]) <= 10
+    assert len(imports) <= 12
+    later = [line for cell in code_cells(path)[2:] for line in cell.source.splitlines()]
+    assert not any(line.startswith(("from ", "import ")) for line in later)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_the_workflow_passes_parameters_that_exist(page):
+    path = next(p for p in NOTEBOOKS if p.stem == page.notebook)
+    seed = 0 if page.seeds == "each" else None
+    assert set(json.loads(LAYOUT.values(page, seed=seed))) <= set(notebook_parameters(path))
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_what_is_tried_by_hand_never_lands_in_the_study(path):
+    """Folders are empty by default, which means `reports/lab`; the workflow passes those of the study."""
+    parameters = notebook_parameters(path)
+    folders = {name: value for name, value in parameters.items() if name in ("out_dir", "study_dir")}
+    assert folders
+    assert set(folders.values()) == {'""'}
+    assert not any("reports/" in value for value in parameters.values())
 
 
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)

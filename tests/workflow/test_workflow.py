@@ -17,7 +17,8 @@ from helpers.browser import find_chromium, open_browser
 from helpers.check import check_site
 
 from pctlib.study.findings import ONE_SEED
-from pctlib.workflow.layout import FAMILIES, StudyLayout
+from pctlib.workflow.layout import StudyLayout
+from pctlib.workflow.pages import PAGES, page_named
 
 ROOT = Path(__file__).parents[2]
 pytestmark = pytest.mark.slow
@@ -121,35 +122,56 @@ def edited(path, old="", new=""):
 def test_an_edited_plot_trains_nothing_again(study):
     with edited(study / "pctlib" / "visualization" / "curves.py"):
         again = planned(study)
-    assert "results" in again
-    assert not again & {"data", "tokenizer", "heatmap", "classifier", "grid_point"}
+    assert {"data", "tokenizer", "heatmap", "classifier", "masked", "results"} <= again, "with such a plot"
+    assert not {rule for rule in again if rule.startswith("train_") or rule == "people"}
 
 
 def test_an_edited_tokenizer_runs_again_with_what_depends_on_it(study):
     with edited(study / "pctlib" / "models" / "codebook.py"):
         again = planned(study)
-    assert {"tokenizer", "grid_point", "grid", "classifier", "anatomy", "results"} <= again
-    assert not again & {"data", "heatmap", "masked", "joint"}
+    assert {"train_tokenizer", "tokenizer", "grid", "classifier", "anatomy", "results"} <= again
+    assert not again & {"people", "data", "train_heatmap", "masked", "joint"}
+
+
+def test_an_edited_judgement_is_seen_wherever_it_judges(study):
+    with edited(study / "pctlib" / "study" / "predictions.py"):
+        again = planned(study)
+    assert {"heatmap", "classifier", "choices", "comparison", "occlusion", "results"} <= again
+
+
+def test_a_page_more_makes_no_other_run_again(study):
+    """Its record, the list of the profile's sections and a section of its own are read by every page."""
+    with (
+        edited(study / "pctlib" / "workflow" / "pages.py"),
+        edited(study / "pctlib" / "profiles" / "profile.py"),
+    ):
+        assert planned(study) == set()
 
 
 def test_a_point_more_in_the_profile_is_one_tokenizer_more(study):
     profile = study / "workflow" / "sizes" / "smoke.yml"
     with edited(profile, "codebook_sizes: [8, 16]", "codebook_sizes: [8, 16, 32]"):
-        assert planned_jobs(study) == {"grid_point": 1, "grid": 1, "results": 1}
+        assert planned_jobs(study) == {"grid": 1, "results": 1}
+    with edited(profile, "jobs: seed", "jobs: variant"):
+        jobs = planned_jobs(study)
+    assert jobs["train_grid"] == 2 + 2  # tokenizers, and classifiers of the row
+    assert jobs["train_comparison"] == len(page_named("comparison").trainings(layout().profile))
+
+
+def layout():
+    return StudyLayout.from_config({"profile": "smoke"})
 
 
 def test_a_seed_more_is_a_job_a_page_and_seed(study):
     """The pages of several seeds are made of jobs of one seed each."""
     profile = study / "workflow" / "sizes" / "smoke.yml"
-    layout = StudyLayout.from_config({"profile": "smoke"})
     with edited(profile, "seeds: [0]", "seeds: [0, 1]"):
         jobs = planned_jobs(study)
-    once = {"grid", "occlusion", "results", *layout.families}
+    several = [page.name for page in PAGES if page.trains and page.seeds == "all"]
+    once = {"occlusion", "results", *several}
     assert {rule: jobs[rule] for rule in once} == dict.fromkeys(once, 1)
     assert [jobs[rule] for rule in ("tokenizer", "heatmap", "classifier")] == [1, 1, 1]
-    assert jobs["grid_point"] == len(layout.grid_points())
-    assert jobs["grid_seed"] == 2
-    assert jobs["family_seed"] == 2 * len(layout.families)
+    assert {name: jobs[f"train_{name}"] for name in several} == dict.fromkeys(several, 2)
     assert "data" not in jobs
     assert "anatomy" not in jobs, "it shows the first seed"
 
@@ -161,13 +183,41 @@ def test_a_changed_value_of_the_profile_runs_again_what_reads_it(study):
 
 
 def test_a_failed_point_is_run_again_and_the_others_are_kept(study):
-    failed, kept = (study / "reports" / "smoke" / "grid" / f"V{v}-M4-seed0" / "metrics.json" for v in (8, 16))
+    points = study / "reports" / "smoke" / "grid" / "points" / "seed0"
+    failed, kept = (points / f"v{v}-m4" / "metrics.json" for v in (8, 16))
     made = kept.stat().st_mtime_ns
     failed.write_text('{"failed": "no memory"}')
-    assert planned_jobs(study) == {"grid_point": 1, "grid": 1, "results": 1}
+    assert planned_jobs(study) == {"grid": 1, "results": 1}
     run_study(study)
     assert json.loads(failed.read_text())["error px"] > 0
     assert kept.stat().st_mtime_ns == made
+    assert planned(study) == set()
+
+
+def test_a_notebook_run_by_hand_into_the_study_is_not_its_result(study):
+    """Its card has other settings: the results refuse it, and the next run makes the page again."""
+    report = study / "reports" / "smoke"
+    before = json.loads((report / "masked" / "metrics.json").read_text())
+    command = [sys.executable, "-m", "pctlib", "notebook", "run", "notebooks/09_masked.ipynb"]
+    command += ["--executed", "by_hand.ipynb", "-p", "profile=smoke", "-p", "epochs=2"]
+    subprocess.run(command, cwd=study, check=True, timeout=300)
+    assert planned(study) == set(), "what is tried lands in the lab"
+    assert (study / "reports" / "lab" / "masked" / "run_card.json").is_file()
+    subprocess.run([*command, "-p", "out_dir=reports/smoke/masked"], cwd=study, check=True, timeout=300)
+    assert json.loads((report / "masked" / "metrics.json").read_text()) != before
+    results = [
+        *command[:5],
+        "notebooks/90_results.ipynb",
+        "--executed",
+        "by_hand.ipynb",
+        "-p",
+        "profile=smoke",
+    ]
+    refused = subprocess.run(results, cwd=study, check=False, capture_output=True, text=True, timeout=300)
+    assert "reports/smoke/masked: this run was made by other settings" in refused.stderr
+    assert {"masked", "results"} <= planned(study)
+    run_study(study)
+    assert json.loads((report / "masked" / "metrics.json").read_text()) == before
     assert planned(study) == set()
 
 
@@ -235,7 +285,8 @@ def test_bad_requests_end_with_one_line(study, arguments, message):
 
 def test_the_study_runs_on_coco_files(study, shared, tmp_path):
     values = yaml.safe_load((ROOT / "workflow" / "sizes" / "smoke.yml").read_text())
-    main = {k: v for k, v in values.items() if k == "occlusion" or k not in (*FAMILIES, "grid")}
+    several = {page.name for page in PAGES if page.trains and page.seeds == "all"}
+    main = {key: value for key, value in values.items() if key not in several}
     profile = tmp_path / "smoke.yml"
     profile.write_text(yaml.safe_dump(main))
     source = str(shared / "data" / "coco-mini")

@@ -3,6 +3,7 @@
 import copy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -11,11 +12,15 @@ from torch import Tensor
 from pctlib.data.crops import crop_affine
 from pctlib.metrics.substructures import body_parts
 from pctlib.models.tokenizer import GuidedTokenizer, PoseTokenizer
+from pctlib.paths import resolve
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
-from pctlib.study.poses import Poses
+from pctlib.study.page import OpenPage
+from pctlib.study.people import first_people
+from pctlib.study.poses import Poses, load_poses
 from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.stages.tokenizer import (
+    adopt_tokenizer,
     build_tokenizer,
     initialise_codebook,
     load_tokenizer,
@@ -58,6 +63,48 @@ class Anatomy:
     def strength(self) -> np.ndarray:
         """[M] how far a joint moves on average over all joints, in `unit`."""
         return self.influence.mean(axis=1)
+
+
+class Subject(NamedTuple):
+    """What a page looks at: a tokenizer (guided or not), the settings it was built from, and poses.
+
+    Attributes:
+        model: in eval mode, on the device.
+        settings: with the tokenizer's section of its training.
+        counted: poses whose tokens are counted.
+        changed: poses whose tokens are replaced.
+    """
+
+    model: PoseTokenizer | GuidedTokenizer
+    settings: Profile
+    counted: Poses
+    changed: Poses
+
+    @property
+    def tokenizer(self) -> PoseTokenizer:
+        """The tokenizer without what guides it."""
+        return pose_tokenizer(self.model)
+
+
+def read_subject(page: OpenPage, tokenizer_dir: str | Path | None = None) -> Subject:
+    """Read the tokenizer of a page's seed, or another one, and the people it is looked at with.
+
+    Args:
+        page: of the anatomy; its card gets the number of people.
+        tokenizer_dir: folder of a trained tokenizer; None for that of the study.
+
+    Raises:
+        FileNotFoundError: if a run is missing.
+    """
+    source = resolve(tokenizer_dir) if tokenizer_dir else page.run("tokenizer", page.seed)
+    settings = adopt_tokenizer(page.settings, source)  # its M, V and widths, whatever the profile's
+    model = load_any_tokenizer(source, page.run("heatmap", page.seed)).to(page.device)
+    some = first_people(page.splits, page.section.counted_people)
+    changed = some.val.select(range(min(page.section.people, len(some.val))))
+    page.card.counts = {"people counted": len(some.train), "people changed": len(changed)}
+    dims = {"training": False, "num_dims": pose_tokenizer(model).num_dims}
+    counted, some_changed = (load_poses(people, settings, **dims) for people in (some.train, changed))
+    return Subject(model, settings, counted, some_changed)
 
 
 def load_any_tokenizer(tokenizer_dir: str | Path, heatmap_dir: str | Path) -> PoseTokenizer | GuidedTokenizer:

@@ -20,6 +20,8 @@ from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import TokenizerProfile
 from pctlib.study.crops import predict_people
 from pctlib.study.features import predict_from_features
+from pctlib.study.page import OpenPage
+from pctlib.study.pages.choices import trainings
 from pctlib.study.people import Splits, first_people
 from pctlib.study.poses import Poses, load_poses
 from pctlib.study.predictions import judge
@@ -33,6 +35,7 @@ from pctlib.study.stages.tokenizer import (
     reconstruct,
     train_tokenizer,
 )
+from pctlib.study.variants import check_variant
 from pctlib.training.plan import mix_seed
 
 BASE = "as in the profile"
@@ -94,8 +97,7 @@ def changes_of(variant: str, sizes: TokenizerProfile, *, num_keypoints: int) -> 
     Raises:
         ValueError: if there is no such variant.
     """
-    if variant not in TOKENIZERS:
-        raise ValueError(f"variant: expected one of {list(TOKENIZERS)}, got {variant!r}")
+    check_variant(variant, list(TOKENIZERS))
     changes = TOKENIZERS[variant]
     return changes(sizes, num_keypoints) if callable(changes) else changes
 
@@ -134,6 +136,18 @@ class TokenizerChoices:
     study_dir: str | Path
     progress: bool = True
     _poses: dict[bool, tuple[Poses, Poses]] = field(default_factory=dict)
+
+    group = trainings.TOKENIZERS
+
+    @classmethod
+    def of(cls, page: OpenPage) -> "TokenizerChoices":
+        """Return the study of a page."""
+        return cls(page.settings, page.splits, page.study_dir)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the tokenizers."""
+        return self.section.tokenizers
 
     @property
     def section(self) -> ChoicesProfile:
@@ -233,6 +247,18 @@ class ClassifierChoices:
     progress: bool = True
     _stage: tuple[int, FrozenStage] | None = None
 
+    group = trainings.CLASSIFIERS
+
+    @classmethod
+    def of(cls, page: OpenPage) -> "ClassifierChoices":
+        """Return the study of a page."""
+        return cls(page.settings, page.splits, page.study_dir)
+
+    @property
+    def variants(self) -> tuple[str, ...]:
+        """Names of the classifiers."""
+        return self.section.classifiers
+
     @property
     def section(self) -> ChoicesProfile:
         """The part of the profile."""
@@ -245,8 +271,7 @@ class ClassifierChoices:
             ValueError: if there is no such variant.
             FileNotFoundError: if there is no tokenizer of the seed.
         """
-        if variant not in CLASSIFIERS:
-            raise ValueError(f"variant: expected one of {list(CLASSIFIERS)}, got {variant!r}")
+        check_variant(variant, list(CLASSIFIERS))
         profile = adopt_tokenizer(self.profile, resolve(self.study_dir) / f"tokenizer-seed{seed}")
         sizes, epochs = profile.classifier, self.section.classifier_epochs
         training = sizes.training.model_copy(update={"epochs": epochs, "evaluate_every": epochs})

@@ -23,12 +23,12 @@ from pctlib.models.representations.simcc import SimCC
 from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
+from pctlib.study.pages.comparison.trainings import PCT
 from pctlib.study.stages.classifier import build_classifier
 
 HEATMAP_STRIDE = 4  # input pixels a cell, as published
 _SIMCC_SHARE = 3 / 8  # published: Gaussians of 3 pixels where those of heatmaps have 8
 
-PCT = "pct"
 TITLES: Mapping[str, str] = MappingProxyType(
     {
         "coordinates": "coordinates (DeepPose)",

@@ -21,13 +21,11 @@ from pctlib.profiles.pages import ComparisonProfile
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
 from pctlib.study.pages.comparison.heads import PCT, TITLES, build_head, rescale_tokenizer
+from pctlib.study.pages.comparison.trainings import FROZEN, RIVAL, VIT, WHOLE, compared
 from pctlib.study.pages.vitpose import build_vitpose
 from pctlib.study.stages.classifier import FrozenBackbone
 from pctlib.study.stages.heatmap import build_backbone
 from pctlib.study.stages.tokenizer import build_tokenizer
-
-FROZEN, WHOLE, RIVAL = "frozen", "whole", "rival"
-VIT = "plain ViT"  # the backbone of ViTPose
 
 
 class Variant(NamedTuple):
@@ -77,20 +75,11 @@ def variants(profile: Profile) -> dict[str, Variant]:
         ValueError: if the profile has no comparison or names an unknown rival.
     """
     section = comparison_section(profile)
-    on_frozen = section.frozen.representations
-    found = {f"{FROZEN}-{name}": Variant(FROZEN, profile.heatmap.backbone, name) for name in on_frozen}
-    if section.whole is not None:
-        for backbone in section.whole.backbones:
-            for name in section.whole.representations:
-                found[f"{backbone.name}-{name}"] = Variant(WHOLE, backbone.name, name)
-        if section.whole.vitpose is not None:
-            found["vitpose"] = Variant(WHOLE, VIT, "heatmap_udp")
     for name in section.rivals.systems if section.rivals is not None else ():
         if name not in SMALL and name not in RIVALS:
             known = ", ".join([*SMALL, *RIVALS])
             raise ValueError(f"comparison.rivals.systems: expected some of {known}, got {name!r}")
-        found[f"{RIVAL}-{name}"] = Variant(RIVAL, name)
-    return found
+    return {name: Variant(*parts) for name, parts in compared(profile).items()}
 
 
 def comparison_section(profile: Profile) -> ComparisonProfile:

@@ -18,7 +18,7 @@ from pctlib.study.pages.comparison.heads import PCT, TITLES
 from pctlib.study.pages.comparison.networks import FROZEN, RIVAL, VIT, WHOLE, Variant
 from pctlib.study.people import Splits
 from pctlib.study.predictions import FLOOR, Predictions, judge, load_predictions, mean_pose_predictions
-from pctlib.study.variants import summarise
+from pctlib.study.variants import run_folder, summarise
 
 BASE = "heatmap_dark"  # what tokens are compared with
 SHARES = {
@@ -130,7 +130,7 @@ def frozen_predictions(
     Raises:
         ValueError: if the predictions are of other people.
     """
-    files = {name: Path(runs) / name / "predictions.npz" for name in variants}
+    files = {name: run_folder(runs, name) / "predictions.npz" for name in variants}
     wanted = {name: v for name, v in variants.items() if v.kind == FROZEN and v.representation in shown}
     titles = {name: v.title.partition(" (")[0] for name, v in wanted.items() if files[name].is_file()}
     return {title: load_predictions(files[name], people) for name, title in titles.items()}

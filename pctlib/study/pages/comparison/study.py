@@ -17,12 +17,8 @@ from pctlib.profiles.sections import AugmentationProfile, ClassifierProfile
 from pctlib.skeletons import SKELETONS
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.features import mirrored_features, predict_from_features
-from pctlib.study.pages.comparison.heads import PCT
+from pctlib.study.page import OpenPage
 from pctlib.study.pages.comparison.networks import (
-    FROZEN,
-    RIVAL,
-    VIT,
-    WHOLE,
     Parts,
     Variant,
     build_variant,
@@ -31,6 +27,7 @@ from pctlib.study.pages.comparison.networks import (
     sized_profile,
     variants,
 )
+from pctlib.study.pages.comparison.trainings import FROZEN, PCT, RIVAL, VIT, WHOLE
 from pctlib.study.people import Splits, first_people
 from pctlib.study.poses import load_poses
 from pctlib.study.runs import Fitted, fit_estimator, load_fitted, save_fitted
@@ -40,6 +37,7 @@ from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.stages.tokenizer import adopt_tokenizer, load_tokenizer, train_tokenizer
 from pctlib.study.tasks import Features
 from pctlib.study.trained import Trained
+from pctlib.study.variants import check_variant
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.plan import mix_seed
 from pctlib.training.settings import TrainingSettings
@@ -118,6 +116,13 @@ class Comparison:
         self._tokenizers: set[Path] = set()  # that are trained
         self._shared: Shared | None = None
 
+    group = ""
+
+    @classmethod
+    def of(cls, page: OpenPage) -> "Comparison":
+        """Return the study of a page."""
+        return cls(page.settings, page.splits, study_dir=page.study_dir)
+
     def __call__(self, name: str, seed: int, folder: Path) -> dict[str, Any]:
         """Train, save and measure a variant.
 
@@ -133,6 +138,7 @@ class Comparison:
             FileNotFoundError: if the tokenizer or the heatmap backbone of the seed is missing.
             ValueError: as `build_variant` and `pctlib.training.loop.train`.
         """
+        check_variant(name, list(self.variants))
         variant = self.variants[name]
         tokenizer = self._tokenizer(seed, folder.parent) if variant.representation == PCT else None
         profile = self._profile(variant, seed, tokenizer)

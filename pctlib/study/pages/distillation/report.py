@@ -12,7 +12,8 @@ from pctlib.models.rivals import rtm_pose
 from pctlib.reporting.records import read_history
 from pctlib.reporting.tables import beside, interval_ends, mean_interval, published
 from pctlib.study.findings import difference_in_words, failures, not_better, one_seed_note
-from pctlib.study.pages.distillation.study import (
+from pctlib.study.pages.distillation.study import DistillationStudy
+from pctlib.study.pages.distillation.trainings import (
     BOTH,
     FIRST,
     NEITHER,
@@ -20,10 +21,9 @@ from pctlib.study.pages.distillation.study import (
     STEADY,
     TEACHER,
     VARIANTS,
-    DistillationStudy,
 )
 from pctlib.study.predictions import FLOOR, mean_pose_predictions
-from pctlib.study.variants import summarise
+from pctlib.study.variants import run_folder, summarise
 
 PARTS = {"body": "body", "foot": "feet", "face": "face", "hand": "hands", "wholebody": "whole body"}
 _STAGES = {("no", "no"): NEITHER, ("yes", "no"): FIRST, ("no", "yes"): SECOND, ("yes", "yes"): BOTH}
@@ -127,7 +127,7 @@ def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
 
     The loss shown is that of the labels, which all of them have in common.
     """
-    files = {variant: Path(runs) / variant / "history.jsonl" for variant in (NEITHER, FIRST, STEADY)}
+    files = {variant: run_folder(runs, variant) / "history.jsonl" for variant in (NEITHER, FIRST, STEADY)}
     histories = {variant: read_history(file) for variant, file in files.items() if file.is_file()}
     return {
         name: history.assign(train_loss=history["train_simcc"])

@@ -24,20 +24,19 @@ from pctlib.profiles.pages import DistillationProfile, SimCCModelProfile
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import Crops, crops_of, predict_people
+from pctlib.study.page import OpenPage
 from pctlib.study.pages.distillation.models import build_head, build_model, constants_of, read_teacher
 from pctlib.study.pages.distillation.tasks import NewHeadTask, StudentTask
+from pctlib.study.pages.distillation.trainings import NEITHER, STEADY, TAUGHT_BY, TEACHER, VARIANTS
 from pctlib.study.people import Splits, first_people
 from pctlib.study.predictions import load_predictions
 from pctlib.study.runs import Fitted, fit_estimator, load_fitted, save_fitted
 from pctlib.study.tasks import EstimatorTask
+from pctlib.study.variants import check_variant, run_folder
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.plan import mix_seed
 from pctlib.training.settings import TrainingSettings
 
-TEACHER, NEITHER, FIRST, SECOND, BOTH = "teacher", "neither", "first stage", "second stage", "both stages"
-STEADY = "first stage, no decay"
-VARIANTS = (TEACHER, NEITHER, FIRST, SECOND, BOTH, STEADY)
-_TAUGHT_BY = {SECOND: NEITHER, BOTH: FIRST}  # whose frozen model stage two starts from
 _TEACHER, _STUDENT, _HEAD = 80, 81, 82  # seeds of weights
 
 
@@ -61,6 +60,14 @@ class DistillationStudy:
     profile: Profile
     splits: Splits
     progress: bool = True
+
+    group = ""
+    variants = VARIANTS
+
+    @classmethod
+    def of(cls, page: OpenPage) -> "DistillationStudy":
+        """Return the study of a page."""
+        return cls(page.settings, page.people(whole_body=True))
 
     def __post_init__(self) -> None:
         if self.section.ubody:
@@ -119,7 +126,7 @@ class DistillationStudy:
             ValueError: if its weights do not fit.
         """
         model = self.new_teacher(seed=0) if variant == TEACHER else self.new_student(seed=0)
-        return load_fitted(model, Path(runs) / variant)
+        return load_fitted(model, run_folder(runs, variant))
 
     def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, Any]:
         """Train one of `VARIANTS`; what it learns from lies in the folders beside. Return its metrics.
@@ -128,14 +135,13 @@ class DistillationStudy:
             FileNotFoundError: if what it learns from is not trained yet.
             ValueError: for another variant, or as `pctlib.training.loop.train`.
         """
-        if variant not in VARIANTS:
-            raise ValueError(f"variant: expected one of {VARIANTS}, got {variant!r}")
+        check_variant(variant, VARIANTS)
         if variant == TEACHER:
             fitted = self._fit_teacher(seed, folder)
         elif variant == NEITHER:
             fitted = self._fit_labels(self.new_student(seed=seed), self.section.student, seed, folder)
-        elif variant in _TAUGHT_BY:
-            fitted = self._fit_head(seed, folder, self.load(_TAUGHT_BY[variant], folder.parent))
+        elif TAUGHT_BY[variant] != TEACHER:
+            fitted = self._fit_head(seed, folder, self.load(TAUGHT_BY[variant], folder.parent))
         else:
             fitted = self._fit_student(seed, folder, decay=variant != STEADY)
         return fitted.metrics | self._parts(folder) | self._size(fitted.model)

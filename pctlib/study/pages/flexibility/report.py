@@ -7,7 +7,8 @@ import pandas as pd
 
 from pctlib.reporting.tables import beside, interval_ends, published, signed
 from pctlib.study.findings import difference, failures, one_seed_note
-from pctlib.study.pages.flexibility.study import BASE, DECODER, Choice
+from pctlib.study.pages.flexibility.study import DECODER, Choice
+from pctlib.study.pages.flexibility.trainings import BASE
 from pctlib.study.variants import summarise
 
 _METRIC = "PCK@0.2 all"

@@ -15,14 +15,24 @@ from pctlib.models.vitpose import Decoder
 from pctlib.profiles.pages import FlexibilityProfile, MaskedProfile
 from pctlib.profiles.profile import Profile
 from pctlib.study.crops import Crops, crops_of
+from pctlib.study.page import OpenPage
+from pctlib.study.pages.flexibility.trainings import (
+    BASE,
+    PARTS,
+    decoder_name,
+    frozen_name,
+    size_name,
+    trainings,
+    windows_name,
+)
 from pctlib.study.pages.masked.study import PRETRAINING, MaskedStudy
 from pctlib.study.pages.vitpose import build_vitpose, start_from, vit_size
 from pctlib.study.people import Splits, first_people
 from pctlib.study.runs import fit_estimator
+from pctlib.study.variants import check_variant
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.plan import mix_seed
 
-BASE = "base"
 RESOLUTION, ATTENTION, DECODER, FROZEN = "resolution", "attention", "decoder", "frozen parts"
 _BACKBONE, _HEAD = 56, 57  # seeds of weights
 Part = Literal["attention", "FFN"]
@@ -58,15 +68,14 @@ def choices_of(masked: MaskedProfile, section: FlexibilityProfile) -> dict[str, 
     base: dict[str, Any] = {"input_size": masked.input_size, "decoder": masked.vitpose.decoder}
     choices = {BASE: Choice("", **base)}
     for size in section.input_sizes:
-        choices[f"{size[0]} x {size[1]} px"] = Choice(RESOLUTION, **{**base, "input_size": size})
+        choices[size_name(size)] = Choice(RESOLUTION, **{**base, "input_size": size})
     for helped in section.windowed:
         windows = Windows(section.window, shift="shift" in helped, pool="pool" in helped)
-        name = "windows" if helped == "alone" else f"windows + {helped}"
-        choices[name] = Choice(ATTENTION, **base, windows=windows)
+        choices[windows_name(helped)] = Choice(ATTENTION, **base, windows=windows)
     other: Decoder = "simple" if masked.vitpose.decoder == "classic" else "classic"
-    choices[f"{other} decoder"] = Choice(DECODER, **{**base, "decoder": other})
-    for part in ("attention", "FFN"):
-        choices[f"{part} frozen"] = Choice(FROZEN, **base, frozen=part)
+    choices[decoder_name(masked.vitpose.decoder)] = Choice(DECODER, **{**base, "decoder": other})
+    for part in PARTS:
+        choices[frozen_name(part)] = Choice(FROZEN, **base, frozen=part)
     return choices
 
 
@@ -107,6 +116,20 @@ class FlexibilityStudy:
     progress: bool = True
     _crops: dict[Size, tuple[Crops, Crops]] = field(default_factory=dict, repr=False)
     _pretrained: dict[int, ViT] = field(default_factory=dict, repr=False)
+
+    group = ""
+
+    @classmethod
+    def of(cls, page: OpenPage) -> "FlexibilityStudy":
+        """Return the study of a page; what page 09 pretrained is read, or trained here if missing."""
+        there = page.run("masked")
+        made = all((there / f"seed{seed}" / PRETRAINING).is_dir() for seed in page.seeds)
+        return cls(page.settings, page.splits, there if made else page.folder / "masked")
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of the runs, the base first."""
+        return [training.name for training in trainings(self.profile)]
 
     @property
     def section(self) -> FlexibilityProfile:
@@ -167,6 +190,7 @@ class FlexibilityStudy:
 
     def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, Any]:
         """Train one of `choices` from the pretraining of its seed, and return its metrics and cost."""
+        check_variant(variant, list(self.choices))
         choice = self.choices[variant]
         model = self.build(variant, seed=seed, pretrained=self.pretrained(seed))
         costs = {

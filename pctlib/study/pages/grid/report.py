@@ -12,8 +12,8 @@ from pctlib.reporting.run_card import format_seconds
 from pctlib.reporting.tables import Interval, interval_ends, mean_interval, signed
 from pctlib.study.findings import difference_in_words, one_seed_note
 from pctlib.study.pages.grid.study import AP, BITS, ERROR, PERPLEXITY, SECONDS, STARTED, USAGE, WALL, WORK
+from pctlib.study.pages.grid.trainings import point_name
 from pctlib.study.variants import FAILED
-from pctlib.workflow.layout import point_folder
 
 COLUMNS = {
     ERROR: "error (px)",
@@ -169,9 +169,10 @@ def _failures(points: pd.DataFrame) -> str:
 
 
 def failed_points(points: pd.DataFrame) -> pd.DataFrame:
-    """Return the folder of each point that failed, and why it did."""
+    """Return each point that failed, and why it did."""
     failed = points[points[FAILED].notna()] if FAILED in points else points.iloc[:0]
-    names = [point_folder(*point) for point in zip(failed["V"], failed["M"], failed["seed"], strict=True)]
+    points = zip(failed["V"], failed["M"], failed["seed"], strict=True)
+    names = [f"{point_name(entries, tokens)}-seed{seed}" for entries, tokens, seed in points]
     return pd.DataFrame({"point": names, "why": list(failed[FAILED]) if names else []})
 
 
@@ -197,6 +198,6 @@ def sweep_time(points: pd.DataFrame) -> str:
     return (
         f"{len(finished)} of {len(points)} points finished; they took {format_seconds(work)} of training and "
         "measuring together, and "
-        f"{format_seconds(span)} from the start of the first to the end of the last, which counts the start "
-        "of each notebook and any pause of the sweep, and is shorter where points run side by side."
+        f"{format_seconds(span)} from the start of the first to the end of the last, which counts any pause "
+        "of the sweep, and is shorter where points run side by side."
     )

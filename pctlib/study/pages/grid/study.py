@@ -2,7 +2,9 @@
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
 
 import pandas as pd
@@ -12,19 +14,93 @@ from pctlib.profiles.profile import Profile
 from pctlib.reporting.run_card import load_run_card
 from pctlib.study.crops import predict_people
 from pctlib.study.features import mirrored_features, predict_from_features
+from pctlib.study.page import OpenPage
+from pctlib.study.pages.grid.trainings import CLASSIFIERS, POINTS, point_name
 from pctlib.study.people import Splits
+from pctlib.study.poses import Poses, load_poses
 from pctlib.study.predictions import judge
 from pctlib.study.stages.classifier import FrozenStage, freeze_backbone, train_classifier
 from pctlib.study.stages.heatmap import load_heatmap
-from pctlib.study.stages.tokenizer import adopt_tokenizer, load_tokenizer
+from pctlib.study.stages.tokenizer import (
+    adopt_tokenizer,
+    evaluate_tokenizer,
+    load_tokenizer,
+    train_tokenizer,
+)
 from pctlib.study.tasks import Features
-from pctlib.study.variants import FAILED
-from pctlib.workflow.layout import point_folder
+from pctlib.study.variants import FAILED, check_variant, run_folder
 
 ERROR, AP, USAGE, PERPLEXITY = "error px", "AP", "codebook usage", "codebook perplexity"
 SECONDS, BITS = "training seconds", "bits"
 STARTED, WALL = "started", "wall seconds"
 WORK = "seconds of training and measuring"
+
+
+@dataclass
+class GridTokenizers:
+    """Train the tokenizer of every point of the grid, as notebook 01 does, on the grid's short schedule.
+
+    Attributes:
+        profile: of the study, with the section "grid".
+        splits: training and validation people, with images where a tokenizer is guided.
+        study_dir: holds `heatmap-seed<seed>`, whose backbone guides.
+        progress: show progress bars.
+    """
+
+    profile: Profile
+    splits: Splits
+    study_dir: str | Path
+    progress: bool = True
+
+    group = POINTS
+
+    @classmethod
+    def of(cls, page: OpenPage) -> "GridTokenizers":
+        """Return the study of a page."""
+        return cls(page.settings, page.splits, page.study_dir)
+
+    @property
+    def variants(self) -> list[str]:
+        """Names of the points."""
+        return list(self._points)
+
+    @cached_property
+    def _points(self) -> dict[str, tuple[int, int]]:
+        """V and M of each point."""
+        grid = self.profile.grid
+        points = [(entries, tokens) for entries in grid.codebook_sizes for tokens in grid.num_tokens]
+        return {point_name(*point): point for point in points}
+
+    @cached_property
+    def _poses(self) -> tuple[Poses, Poses]:
+        parts = ((self.splits.train, True), (self.splits.val, False))
+        train, val = (load_poses(people, self.profile, training=training) for people, training in parts)
+        return train, val
+
+    def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, float]:
+        """Train the tokenizer of a point and return what its reconstruction loses.
+
+        Raises:
+            ValueError: for another point, or as `train_tokenizer`.
+            FileNotFoundError: if it is guided and the heatmap model of the seed is missing.
+        """
+        check_variant(variant, self.variants)
+        entries, tokens = self._points[variant]
+        sizes = self.profile.tokenizer
+        training = sizes.training.model_copy(update={"epochs": self.profile.grid.epochs})
+        changes = {"codebook_size": entries, "num_tokens": tokens, "training": training}
+        profile = self.profile.model_copy(update={"tokenizer": sizes.model_copy(update=changes)})
+        guided = sizes.guide_ratio > 0
+        guide = load_heatmap(Path(self.study_dir) / f"heatmap-seed{seed}").backbone if guided else None
+        train, val = self._poses
+        options = {"seed": seed, "out_dir": folder, "guide": guide, "progress": self.progress}
+        result = train_tokenizer(profile, train, val_poses=val, **options)
+        return evaluate_tokenizer(result.model, val) | {SECONDS: result.seconds}
+
+
+def point_folder(runs_dir: str | Path, entries: int, tokens: int, seed: int) -> Path:
+    """Return the folder of one tokenizer of the grid, below that of the page."""
+    return run_folder(Path(runs_dir) / POINTS / f"seed{seed}", point_name(entries, tokens))
 
 
 def read_points(profile: Profile, runs_dir: str | Path, seeds: Sequence[int]) -> pd.DataFrame:
@@ -43,14 +119,14 @@ def read_points(profile: Profile, runs_dir: str | Path, seeds: Sequence[int]) ->
         for entries in grid.codebook_sizes:
             for tokens in grid.num_tokens:
                 row = {"V": entries, "M": tokens, "seed": seed, BITS: tokens * math.log2(entries)}
-                rows.append(row | _read_point(Path(runs_dir) / point_folder(entries, tokens, seed)))
+                rows.append(row | _read_point(point_folder(runs_dir, entries, tokens, seed)))
     return pd.DataFrame(rows)
 
 
 def _read_point(folder: Path) -> dict[str, float | str]:
     """Return metrics and times of a point, or why it failed; files of an earlier success do not count."""
     if not (folder / "metrics.json").is_file():
-        raise FileNotFoundError(f"{folder}: this point was not trained; make study does, or notebook 01")
+        raise FileNotFoundError(f"{folder}: this point was not trained; make study does, or notebook 04")
     metrics = read_json(folder / "metrics.json")
     if FAILED in metrics:
         return {FAILED: metrics[FAILED]}
@@ -58,7 +134,7 @@ def _read_point(folder: Path) -> dict[str, float | str]:
     times = {
         STARTED: datetime.fromisoformat(card.started).timestamp(),
         WALL: sum(card.wall_times.values()),
-        WORK: sum(card.wall_times.values()) - card.wall_times["training"] + metrics[SECONDS],
+        WORK: max(sum(card.wall_times.values()), metrics[SECONDS]),  # of one read back, what it once took
     }
     return {key: value for key, value in metrics.items() if isinstance(value, int | float)} | times
 
@@ -92,6 +168,13 @@ class RowClassifiers:
         self.study_dir, self.runs_dir = Path(study_dir), Path(runs_dir)
         self._stage: tuple[int, FrozenStage, Features | None] | None = None
 
+    group = CLASSIFIERS
+
+    @classmethod
+    def of(cls, page: OpenPage) -> "RowClassifiers":
+        """Return the study of a page."""
+        return cls(page.settings, page.splits, study_dir=page.study_dir, runs_dir=page.folder)
+
     @property
     def variants(self) -> list[str]:
         """Names of the runs: one for every V."""
@@ -104,8 +187,9 @@ class RowClassifiers:
             ValueError: if the training of its tokenizer failed.
             FileNotFoundError: if the tokenizer or the backbone is missing.
         """
+        check_variant(variant, self.variants)
         entries, tokens = int(variant[1:]), self.profile.grid.classified_tokens
-        source = self.runs_dir / point_folder(entries, tokens, seed)
+        source = point_folder(self.runs_dir, entries, tokens, seed)
         if FAILED in (point := _read_point(source)):
             raise ValueError(f"there is no tokenizer to classify the tokens of: {point[FAILED]}")
         settings = adopt_tokenizer(self.profile, source)

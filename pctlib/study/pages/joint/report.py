@@ -7,9 +7,10 @@ import pandas as pd
 from pctlib.reporting.records import read_history
 from pctlib.reporting.tables import interval_ends, published
 from pctlib.study.findings import change_in_words, failures, interval_note
-from pctlib.study.pages.joint.study import ALONE, EXPERTS, JOINT, VARIANTS, JointStudy
+from pctlib.study.pages.joint.study import JointStudy
+from pctlib.study.pages.joint.trainings import ALONE, EXPERTS, JOINT, VARIANTS
 from pctlib.study.predictions import FLOOR, judge, mean_pose_predictions
-from pctlib.study.variants import summarise
+from pctlib.study.variants import run_folder, summarise
 
 PCK, NME = "PCK@0.2 all", "NME all"
 
@@ -77,9 +78,8 @@ def joint_histories(runs: str | Path, study: JointStudy) -> dict[str, pd.DataFra
     The histories of the models of one data set each are put beside each other, with their mean loss, which
     is what the loss of a joint model is.
     """
-    runs = Path(runs)
-    files = [runs / ALONE / name / "history.jsonl" for name in study.names]
-    others = {variant: runs / variant / "history.jsonl" for variant in VARIANTS}
+    files = [run_folder(runs, ALONE) / name / "history.jsonl" for name in study.names]
+    others = {variant: run_folder(runs, variant) / "history.jsonl" for variant in VARIANTS}
     histories = {variant: read_history(file) for variant, file in others.items() if file.is_file()}
     if not all(file.is_file() for file in files):
         return histories

@@ -23,17 +23,18 @@ from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile
 from pctlib.skeletons import COCO, CROWDPOSE, MPII
 from pctlib.study.crops import Crops, crops_of, predict_people
+from pctlib.study.page import OpenPage
 from pctlib.study.pages.joint.draw import BalancedDraw
+from pctlib.study.pages.joint.trainings import ALONE, EXPERTS, VARIANTS
 from pctlib.study.pages.vitpose import build_representation, vit_size
 from pctlib.study.people import Splits, first_people, load_splits
 from pctlib.study.predictions import judge
 from pctlib.study.runs import WEIGHTS
+from pctlib.study.variants import check_variant
 from pctlib.training.fingerprint import fingerprint
 from pctlib.training.loop import train
 from pctlib.training.plan import Step, mix_seed
 
-ALONE, JOINT, EXPERTS = "each alone", "joint", "joint, experts"
-VARIANTS = (ALONE, JOINT, EXPERTS)
 READINGS = (COCO, MPII, CROWDPOSE)
 MEASURES = ("PCK@0.2 all", "NME all")  # what all data sets have; not all have the sigmas of OKS
 _BACKBONE, _HEAD, _THIRDS = 60, 61, 62  # seeds
@@ -191,6 +192,14 @@ class JointStudy:
     flip_test: bool = True
     progress: bool = True
 
+    group = ""
+    variants = VARIANTS
+
+    @classmethod
+    def of(cls, page: OpenPage) -> "JointStudy":
+        """Return the study of a page."""
+        return cls(page.settings, read_sets(page.settings, page.layout.dataset, root=page.layout.root))
+
     def __post_init__(self) -> None:
         if len(self.sets) < 2 or len(set(self.names)) != len(self.sets):
             raise ValueError(f"sets: expected two or more of different names, got {self.names}")
@@ -244,8 +253,7 @@ class JointStudy:
         Raises:
             ValueError: for another variant, or as `pctlib.training.loop.train`.
         """
-        if variant not in VARIANTS:
-            raise ValueError(f"variant: expected one of {VARIANTS}, got {variant!r}")
+        check_variant(variant, VARIANTS)
         if variant != ALONE:
             metrics = self._fit(self.names, seed=seed, folder=folder, experts=variant == EXPERTS)
         else:

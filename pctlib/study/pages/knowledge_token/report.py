@@ -6,7 +6,8 @@ import pandas as pd
 
 from pctlib.reporting.records import read_history
 from pctlib.study.findings import change_in_words, failures, interval_note, not_better
-from pctlib.study.pages.knowledge_token.study import (
+from pctlib.study.pages.knowledge_token.study import KnowledgeTokenStudy
+from pctlib.study.pages.knowledge_token.trainings import (
     BOTH,
     NONE,
     OUTPUT,
@@ -15,10 +16,9 @@ from pctlib.study.pages.knowledge_token.study import (
     TAUGHT,
     TEACHER,
     TOKEN,
-    KnowledgeTokenStudy,
 )
 from pctlib.study.predictions import FLOOR, judge, mean_pose_predictions
-from pctlib.study.variants import summarise
+from pctlib.study.variants import run_folder, summarise
 
 _COLUMNS = {
     "PCK@0.2 all": "PCK@0.2 (%)",
@@ -50,7 +50,7 @@ def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
 
     The loss shown is the error to the labels, which all students have in common.
     """
-    files = {variant: Path(runs) / variant / "history.jsonl" for variant in STUDENTS}
+    files = {variant: run_folder(runs, variant) / "history.jsonl" for variant in STUDENTS}
     histories = {variant: read_history(file) for variant, file in files.items() if file.is_file()}
     return {name: h.assign(train_loss=h["train_heatmap"]) for name, h in histories.items()}
 

@@ -18,19 +18,28 @@ from pctlib.paths import resolve
 from pctlib.profiles.pages import KnowledgeTokenProfile, VitSizeProfile
 from pctlib.profiles.profile import Profile
 from pctlib.study.crops import FamilyCrops, predict_people
+from pctlib.study.page import OpenPage
+from pctlib.study.pages.knowledge_token.trainings import (
+    BOTH,
+    NONE,
+    OUTPUT,
+    RANDOM,
+    STUDENTS,
+    TAUGHT,
+    TEACHER,
+    TOKEN,
+    VARIANTS,
+)
 from pctlib.study.pages.vitpose import build_vitpose
 from pctlib.study.people import Splits
 from pctlib.study.predictions import judge
 from pctlib.study.runs import Fitted, fit_estimator, load_fitted
 from pctlib.study.tasks import EstimatorTask
+from pctlib.study.variants import check_variant, run_folder
 from pctlib.training.fingerprint import fingerprint, weights_of
 from pctlib.training.plan import mix_seed
 from pctlib.training.resume import load_weights
 
-TEACHER, TAUGHT = "teacher", "teacher with token"
-NONE, OUTPUT, TOKEN, BOTH, RANDOM = "none", "output", "token", "both", "random token"
-STUDENTS = (NONE, OUTPUT, TOKEN, BOTH, RANDOM)
-VARIANTS = (TEACHER, TAUGHT, *STUDENTS)
 _TEACHER, _STUDENT, _TOKEN, _RANDOM = 70, 71, 72, 73  # seeds
 
 
@@ -72,6 +81,14 @@ class KnowledgeTokenStudy(FamilyCrops):
     progress: bool = True
     _kept: dict[tuple[str, int], Fitted] = field(default_factory=dict, repr=False)
 
+    group = ""
+    variants = VARIANTS
+
+    @classmethod
+    def of(cls, page: OpenPage) -> "KnowledgeTokenStudy":
+        """Return the study of a page."""
+        return cls(page.settings, page.splits)
+
     def __post_init__(self) -> None:
         check_pair(self.build_student(seed=0), self.new_teacher(seed=0))
 
@@ -107,8 +124,7 @@ class KnowledgeTokenStudy(FamilyCrops):
         Raises:
             ValueError: for another variant, or as `pctlib.training.loop.train`.
         """
-        if variant not in VARIANTS:
-            raise ValueError(f"variant: expected one of {VARIANTS}, got {variant!r}")
+        check_variant(variant, VARIANTS)
         fitted = self.fit(variant, seed, folder.parent)
         return fitted.metrics | {"parameters (M)": sum(p.numel() for p in fitted.model.parameters()) / 1e6}
 
@@ -141,7 +157,7 @@ class KnowledgeTokenStudy(FamilyCrops):
     def _fit_teacher(self, seed: int, runs: Path) -> Fitted:
         teacher, size = self.new_teacher(seed=seed), self.section.teacher
         if not self.section.teacher_weights:
-            return self._fit(teacher, size, seed, runs / TEACHER)
+            return self._fit(teacher, size, seed, run_folder(runs, TEACHER))
         teacher.to(self.profile.torch_device).eval()
         predictions = predict_people(teacher, self.val_crops, flip_test=self.flip_test)
         return Fitted(teacher, judge(self.val_crops.people, predictions))
@@ -151,18 +167,19 @@ class KnowledgeTokenStudy(FamilyCrops):
         identity = {"teacher": weights_of(teacher)}
         learner = TokenTeacher(teacher, generator=torch.Generator().manual_seed(mix_seed(seed, _TOKEN)))
         size = self.section.teacher.model_copy(update={"training": self.section.token})
-        return self._fit(learner, size, seed, runs / TAUGHT, identity=identity)
+        return self._fit(learner, size, seed, run_folder(runs, TAUGHT), identity=identity)
 
     def _fit_student(self, variant: str, seed: int, runs: Path) -> Fitted:
         token = self._token(variant, seed, runs)
         student = self.build_student(seed=seed, token=token)
         identity: dict[str, Any] = {} if token is None else {"token": fingerprint(token)}
+        folder = run_folder(runs, variant)
         if variant not in (OUTPUT, BOTH):
-            return self._fit(student, self.section.student, seed, runs / variant, identity=identity)
+            return self._fit(student, self.section.student, seed, folder, identity=identity)
         teacher = self.fit(TEACHER, seed, runs).model
         identity["teacher"] = weights_of(teacher)
         pair = OutputDistillation(student, teacher)
-        return self._fit(student, self.section.student, seed, runs / variant, identity=identity, pair=pair)
+        return self._fit(student, self.section.student, seed, folder, identity=identity, pair=pair)
 
     def _token(self, variant: str, seed: int, runs: Path) -> Tensor | None:
         """Return the learned token, or a random one as long, or None for students without."""

@@ -11,9 +11,10 @@ from pctlib.models.mae import MaskedAutoencoder, hide
 from pctlib.profiles.pages import MaskedProfile
 from pctlib.reporting.records import read_history
 from pctlib.study.findings import difference_in_words, failures, one_seed_note
-from pctlib.study.pages.masked.study import LONGER, PRETRAINED, SCRATCH, VARIANTS, MaskedStudy
+from pctlib.study.pages.masked.study import MaskedStudy
+from pctlib.study.pages.masked.trainings import LONGER, PRETRAINED, SCRATCH, VARIANTS
 from pctlib.study.predictions import choose_people
-from pctlib.study.variants import summarise
+from pctlib.study.variants import run_folder, summarise
 
 
 @torch.inference_mode()
@@ -40,7 +41,7 @@ def restored_crops(study: MaskedStudy, model: MaskedAutoencoder, *, each: int = 
 
 def pose_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
     """Return the history of each finished variant of one seed; `runs` has a folder for each."""
-    files = {variant: Path(runs) / variant / "history.jsonl" for variant in VARIANTS}
+    files = {variant: run_folder(runs, variant) / "history.jsonl" for variant in VARIANTS}
     return {variant: read_history(file) for variant, file in files.items() if file.is_file()}
 
 

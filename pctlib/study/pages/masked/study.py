@@ -15,17 +15,18 @@ from pctlib.profiles.pages import MaskedProfile
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import Crops, FamilyCrops
+from pctlib.study.page import OpenPage
+from pctlib.study.pages.masked.trainings import LONGER, PRETRAINED, VARIANTS
 from pctlib.study.pages.vitpose import build_vitpose, start_from, vit_size
 from pctlib.study.people import Splits
 from pctlib.study.runs import fit_estimator
 from pctlib.study.tasks import EstimatorTask
+from pctlib.study.variants import check_variant
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.loop import train
 from pctlib.training.plan import Step, mix_seed
 from pctlib.training.settings import TrainingSettings
 
-SCRATCH, PRETRAINED, LONGER = "from scratch", "pretrained", "from scratch, longer"
-VARIANTS = (SCRATCH, PRETRAINED, LONGER)
 PRETRAINING = "pretraining"  # folder beside those of the variants
 _BACKBONE, _DECODER, _HEAD = 50, 51, 52  # seeds of weights
 _VALIDATION = 53  # seed of what is hidden of the validation people
@@ -157,6 +158,14 @@ class MaskedStudy(FamilyCrops):
     splits: Splits
     progress: bool = True
 
+    group = ""
+    variants = VARIANTS
+
+    @classmethod
+    def of(cls, page: OpenPage) -> "MaskedStudy":
+        """Return the study of a page."""
+        return cls(page.settings, page.splits)
+
     @property
     def section(self) -> MaskedProfile:
         """The part of the profile."""
@@ -181,6 +190,7 @@ class MaskedStudy(FamilyCrops):
 
     def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, Any]:
         """Train one of `VARIANTS` and return its metrics; pretraining goes to the folder beside."""
+        check_variant(variant, VARIANTS)
         section, sizes = self.section, self.section.vitpose
         backbone = new_backbone(section, seed=seed)
         settings = sizes.training

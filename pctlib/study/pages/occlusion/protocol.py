@@ -16,8 +16,10 @@ from pctlib.models.estimator import PoseEstimator
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import to_image
-from pctlib.study.methods import MEAN_POSE, Loader
-from pctlib.study.pages.occlusion.people import Source
+from pctlib.study.methods import MEAN_POSE, Loader, trained_methods
+from pctlib.study.page import OpenPage
+from pctlib.study.pages.comparison.trainings import compared as networks_of
+from pctlib.study.pages.occlusion.people import Source, occlusion_source
 from pctlib.study.predictions import mean_pose_predictions
 
 _PEOPLE_AT_ONCE = 8  # whose pictures are in memory together
@@ -109,6 +111,22 @@ def run_protocol(
                     raise ValueError(f"{name}: finds {found.shape[1]} joints, the people have {K}")
                 _put(run.predictions[name][seed], places, found)
     return run
+
+
+def read_source(page: OpenPage) -> Source:
+    """Return the people of a page's protocol; errors as `occlusion_source`."""
+    return occlusion_source(page.splits, page.settings, dataset=page.layout.dataset)
+
+
+def read_methods(page: OpenPage, *, compared: bool = True) -> dict[str, dict[int, Loader]]:
+    """Return the readers of the estimators that a page looks at, as `trained_methods`.
+
+    Args:
+        page: of the protocol.
+        compared: also those of the comparison, where they are trained.
+    """
+    names = networks_of(page.settings) if compared and page.settings.comparison else ()
+    return trained_methods(page.study_dir, page.seeds, compared=names)
 
 
 Places = tuple[np.ndarray, np.ndarray, np.ndarray]  # kind, level, person of each view

@@ -1,6 +1,7 @@
 """The study's result: its runs side by side, and the index page that tells a reader what they say."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ from pctlib.study.predictions import (
 )
 from pctlib.study.speed import costs
 from pctlib.visualization import curves, galleries
-from pctlib.workflow.layout import STEPS, StudyLayout
+from pctlib.workflow.layout import StudyLayout, run_name
+from pctlib.workflow.pages import PAGES, page_named
 
 _TOLERANCE = 0.1
 _CARD = "run_card.json"
@@ -65,7 +67,7 @@ class StudyResults:
 
     Attributes:
         layout: of the study.
-        root: folder that the layout's paths are relative to.
+        study_dir: folder of the study.
         people: validation people that every method was measured on.
         metrics: method -> metrics of each seed.
         predictions: method -> predictions of the first seed.
@@ -77,7 +79,7 @@ class StudyResults:
     """
 
     layout: StudyLayout
-    root: Path
+    study_dir: Path
     people: People
     metrics: dict[str, list[dict[str, float]]]
     predictions: dict[str, Predictions]
@@ -88,16 +90,16 @@ class StudyResults:
     run_card: RunCard
 
     @classmethod
-    def read(cls, layout: StudyLayout, root: Path) -> "StudyResults":
+    def read(cls, layout: StudyLayout, study_dir: Path) -> "StudyResults":
         """Read the runs of a study.
 
         Raises:
             FileNotFoundError: if a run is missing.
-            ValueError: if a run was made on other people.
+            ValueError: if a run was made on other people, or by other settings than those of the study.
         """
+        cards = _read_cards(layout, study_dir)
         splits = load_splits(layout.dataset, layout.profile, root=layout.root, progress=False)
-        people = _measured_people(splits.val, root / layout.run_dir("heatmap", layout.profile.seeds[0]))
-        study_dir = root / "reports" / layout.name
+        people = _measured_people(splits.val, study_dir / run_name("heatmap", layout.profile.seeds[0]))
         floor = mean_pose_predictions(splits.train, people, layout.profile.crop)
         metrics = {MEAN_POSE: [judge(people, floor)]}
         first = {MEAN_POSE: floor}
@@ -109,18 +111,18 @@ class StudyResults:
             metrics[method] = [judge(people, run) for run in runs]
             first[method] = runs[0]
         tokenizer = [
-            read_json(root / layout.run_dir("tokenizer", seed) / "metrics.json")
+            read_json(study_dir / run_name("tokenizer", seed) / "metrics.json")
             for seed in layout.profile.seeds
         ]
         parts = {
-            step: read_json(root / layout.run_dir(step) / "metrics.json")
+            step: read_json(study_dir / step / "metrics.json")
             for step, seed in layout.runs()
             if seed is None and step != "data"
         }
-        card = _joined_card(layout, root)
+        card = _joined_card(layout, study_dir, cards)
         costs = _costs(layout, study_dir)
         measured_on = f"{device_name(str(layout.profile.torch_device))}, {torch.get_num_threads()} threads"
-        return cls(layout, root, people, metrics, first, tokenizer, parts, costs, measured_on, card)
+        return cls(layout, study_dir, people, metrics, first, tokenizer, parts, costs, measured_on, card)
 
     def table(self) -> Table:
         """Return the main table: measured metrics by method, means with intervals over the seeds."""
@@ -244,8 +246,9 @@ class StudyResults:
         if not findings:
             return "Only the main comparison ran in this profile."
         lines = [
-            f"- **[{STEPS[step][1]}]({STEPS[step][0]}.html).** {words.replace(ONE_SEED, '').strip()}"
-            for step, words in findings.items()
+            f"- **[{page.title}]({page.notebook}.html).** {findings[page.name].replace(ONE_SEED, '').strip()}"
+            for page in PAGES
+            if page.name in findings
         ]
         once = (
             f"{ONE_SEED} What each page measured in its one run; an interval below is over people, and tells "
@@ -330,7 +333,7 @@ class StudyResults:
             ("Heatmap backbone", "heatmap", ".", ["val_PCK@0.2 seen", "val_PCK@0.2 hidden"]),
             ("Token classifier", "classifier", ".", ["val_PCK@0.2 seen", "val_PCK@0.2 hidden"]),
         ):
-            history = read_history(self.root / self.layout.run_dir(step, seed) / below / "history.jsonl")
+            history = read_history(self.study_dir / run_name(step, seed) / below / "history.jsonl")
             metrics = [name for name in wanted if name in history.columns]
             blocks.append(
                 Figure(
@@ -415,35 +418,50 @@ def _measured_people(val: People, run: Path) -> People:
         return val.select(np.isin(val.annotation_ids, archive["annotation_ids"]))
 
 
-def _joined_card(layout: StudyLayout, root: Path) -> RunCard:
+def _read_cards(layout: StudyLayout, study_dir: Path) -> dict[tuple[str, int | None], RunCard]:
+    """Return the card of every run by page and seed.
+
+    Raises:
+        FileNotFoundError: if a run is missing.
+        ValueError: if a run has other settings than the study asks for; names the run.
+    """
+    cards = {}
+    for step, seed in layout.runs():
+        path = study_dir / run_name(step, seed) / _CARD
+        cards[step, seed] = card = load_run_card(path)
+        if card.settings != layout.settings(page_named(step), seed):
+            raise ValueError(
+                f"{path.parent}: this run was made by other settings than those of profile "
+                f"{layout.profile.name} on {layout.dataset}; run the study again, or its notebook with these"
+            )
+    return cards
+
+
+def _joined_card(
+    layout: StudyLayout, study_dir: Path, cards: Mapping[tuple[str, int | None], RunCard]
+) -> RunCard:
     """Return one card for all runs: facts of the last one, wall times by step and seed, in order.
 
-    Pages of several seeds are made of jobs of one seed, and that of the grid of its points, all of which have
-    cards of their own.
+    What was trained ahead of a page, in jobs with cards of their own, is counted, too.
     """
-    cards = {
-        (step, seed): load_run_card(root / layout.run_dir(step, seed) / _CARD) for step, seed in layout.runs()
-    }
     *_, last = cards.values()
     many = len(layout.profile.seeds) > 1
-    last.wall_times = {}
+    times: dict[str, float] = {}
     for (step, seed), card in cards.items():
-        folder = root / layout.run_dir(step, seed)
-        if step == "grid":
-            last.wall_times |= _spent(f"{step}: points", [folder / point for point in layout.grid_points()])
-        for job in layout.profile.seeds if seed is None else ():
-            last.wall_times |= _spent(f"{step}: seed {job}", [folder / f"seed{job}"])
+        page = page_named(step)
+        for one in layout.profile.seeds if seed is None and page.seeds != "none" else (seed,):
+            jobs = [] if one is None else layout.jobs(page, one)
+            files = [study_dir / run_name(step, seed) / job for job in jobs]
+            name = f"{step}, seed {one}" if many else step
+            times |= _spent(f"{name}: jobs ahead", files)
         name = f"{step}, seed {seed}" if many and seed is not None else step
-        last.wall_times |= {f"{name}: {what}": seconds for what, seconds in card.wall_times.items()}
-    last.seed = ", ".join(map(str, layout.profile.seeds))
-    first = cards[("data", None)]
-    last.started = first.started
-    last.counts = first.counts
-    return last
+        times |= {f"{name}: {what}": seconds for what, seconds in card.wall_times.items()}
+    first = cards["data", None]
+    seeds = ", ".join(map(str, layout.profile.seeds))
+    return replace(last, wall_times=times, seed=seeds, started=first.started, counts=first.counts)
 
 
-def _spent(name: str, folders: list[Path]) -> dict[str, float]:
+def _spent(name: str, paths: list[Path]) -> dict[str, float]:
     """Return name -> seconds of those jobs that have a card; nothing if none has."""
-    paths = [folder / _CARD for folder in folders]
     times = [sum(load_run_card(path).wall_times.values()) for path in paths if path.is_file()]
     return {name: sum(times)} if times else {}

@@ -30,7 +30,7 @@ from pctlib.study.people import Splits
 from pctlib.study.poses import load_poses
 from pctlib.study.stages.heatmap import train_heatmap
 from pctlib.study.stages.tokenizer import build_tokenizer, load_tokenizer, reconstruct, train_tokenizer
-from pctlib.study.variants import FAILED, train_variants
+from pctlib.study.variants import FAILED, run_folder, train_variants
 
 SECTION = {
     "train_people": 16,
@@ -180,7 +180,7 @@ def test_classifiers_weigh_their_losses_and_are_read_in_both_ways(profile, split
     weights = [study.profile_of(name, 0).classifier for name in CLASSIFIERS]
     assert [(w.token_loss_weight, w.keypoint_loss_weight) for w in weights] == [(1, 1), (1, 0), (0, 1)]
     assert [w.training.epochs for w in weights] == [2, 2, 2]
-    description = read_json(tmp_path / "seed0" / "token loss only" / "model.json")
+    description = read_json(run_folder(tmp_path / "seed0", "token loss only") / "model.json")
     assert description["profile"]["classifier"]["keypoint_loss_weight"] == 0
     table = choices_report.classifier_table(
         choices_report.by_lookup(found), profile, train=splits.train, val=splits.val

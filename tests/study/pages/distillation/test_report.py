@@ -10,17 +10,10 @@ from pctlib.profiles.profile import load_profile
 from pctlib.reporting.tables import Interval
 from pctlib.study.findings import ONE_SEED
 from pctlib.study.pages.distillation import report as report
-from pctlib.study.pages.distillation.study import (
-    BOTH,
-    FIRST,
-    NEITHER,
-    SECOND,
-    STEADY,
-    TEACHER,
-    VARIANTS,
-    DistillationStudy,
-)
+from pctlib.study.pages.distillation.study import NEITHER, STEADY, TEACHER, VARIANTS, DistillationStudy
+from pctlib.study.pages.distillation.trainings import BOTH, FIRST, SECOND
 from pctlib.study.people import Splits
+from pctlib.study.variants import run_folder
 
 TRAINING = {"epochs": 1, "batch_size": 6, "learning_rate": 0.002}
 SIZE = {"depth": 0.167, "width": 0.0625, "training": TRAINING}
@@ -106,11 +99,13 @@ def test_bars_have_intervals_over_the_seeds():
 
 def test_histories_show_the_loss_that_students_share(tmp_path):
     for variant in (NEITHER, FIRST):
-        (tmp_path / variant).mkdir()
+        run_folder(tmp_path, variant).mkdir()
         line = '{"epoch": 1, "train_loss": 9.0, "train_simcc": 2.5, "val_NME all": 0.1}\n'
-        (tmp_path / variant / "history.jsonl").write_text(line)
-    (tmp_path / STEADY).mkdir()
-    (tmp_path / STEADY / "history.jsonl").write_text('{"epoch": 1, "train_loss": 9.0}\n')  # without labels
+        (run_folder(tmp_path, variant) / "history.jsonl").write_text(line)
+    run_folder(tmp_path, STEADY).mkdir()
+    (run_folder(tmp_path, STEADY) / "history.jsonl").write_text(
+        '{"epoch": 1, "train_loss": 9.0}\n'
+    )  # without labels
     histories = report.student_histories(tmp_path)
     assert list(histories) == [NEITHER, FIRST]
     assert histories[FIRST]["train_loss"].tolist() == [2.5]

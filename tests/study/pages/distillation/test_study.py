@@ -18,19 +18,11 @@ from pctlib.profiles.profile import load_profile
 from pctlib.profiles.sections import AugmentationProfile
 from pctlib.skeletons import COCO_WHOLEBODY
 from pctlib.study.pages.distillation.models import build_head, build_model, constants_of
-from pctlib.study.pages.distillation.study import (
-    BOTH,
-    FIRST,
-    NEITHER,
-    SECOND,
-    STEADY,
-    TEACHER,
-    VARIANTS,
-    DistillationStudy,
-)
+from pctlib.study.pages.distillation.study import NEITHER, STEADY, TEACHER, VARIANTS, DistillationStudy
 from pctlib.study.pages.distillation.tasks import NewHeadTask, StudentTask, teach_views
+from pctlib.study.pages.distillation.trainings import BOTH, FIRST, SECOND
 from pctlib.study.people import Splits
-from pctlib.study.variants import train_variants
+from pctlib.study.variants import run_folder, train_variants
 from pctlib.training.loop import train
 from pctlib.training.optimizer import learning_rate_factor
 from pctlib.training.plan import plan_epoch
@@ -97,7 +89,10 @@ def test_every_variant_is_trained_and_measured_by_part(trained):
     assert "failed" not in frame
     assert frame[["AP body", "NME body", "PCK body", "parameters (M)", "GFLOPs"]].notna().all(axis=None)
     assert frame.set_index("variant")["GFLOPs"][TEACHER] > frame.set_index("variant")["GFLOPs"][FIRST]
-    kept = {variant: (runs / variant / "history.jsonl").read_text().splitlines() for variant in VARIANTS}
+    kept = {
+        variant: (run_folder(runs, variant) / "history.jsonl").read_text().splitlines()
+        for variant in VARIANTS
+    }
     assert {variant: len(lines) for variant, lines in kept.items()} == {
         TEACHER: 1, NEITHER: 2, FIRST: 2, SECOND: 1, BOTH: 1, STEADY: 2
     }  # fmt: skip
@@ -125,15 +120,15 @@ def test_students_start_alike_and_end_differently(trained):
 def test_finished_trainings_are_read_back_and_a_new_teacher_makes_new_students(trained, tmp_path):
     study, runs, frame = trained
     for variant in (TEACHER, FIRST):
-        shutil.copytree(runs / variant, tmp_path / variant)
-    weights = (tmp_path / FIRST / "model.safetensors").read_bytes()
-    again = study(FIRST, 3, tmp_path / FIRST)
+        shutil.copytree(run_folder(runs, variant), run_folder(tmp_path, variant))
+    weights = (run_folder(tmp_path, FIRST) / "model.safetensors").read_bytes()
+    again = study(FIRST, 3, run_folder(tmp_path, FIRST))
     assert again["NME body"] == frame.set_index("variant")["NME body"][FIRST]
-    assert not (tmp_path / FIRST / "checkpoints.replaced").exists()
-    study(TEACHER, 4, tmp_path / TEACHER)
-    study(FIRST, 3, tmp_path / FIRST)
-    assert (tmp_path / FIRST / "checkpoints.replaced").exists()
-    assert (tmp_path / FIRST / "model.safetensors").read_bytes() != weights
+    assert not (run_folder(tmp_path, FIRST) / "checkpoints.replaced").exists()
+    study(TEACHER, 4, run_folder(tmp_path, TEACHER))
+    study(FIRST, 3, run_folder(tmp_path, FIRST))
+    assert (run_folder(tmp_path, FIRST) / "checkpoints.replaced").exists()
+    assert (run_folder(tmp_path, FIRST) / "model.safetensors").read_bytes() != weights
 
 
 def test_the_teacher_is_the_same_after_training_and_runs_once_a_batch(splits, tmp_path):
@@ -162,14 +157,14 @@ def test_averaged_weights_are_those_of_every_variant(trained, splits, tmp_path):
     averaged = {**STUDENT, "training": {**TRAINING, "average_decay": 0.5}}
     study = DistillationStudy(make_profile(student=averaged), splits, progress=False)
     for variant in (TEACHER, NEITHER):
-        shutil.copytree(runs / variant, tmp_path / variant)
+        shutil.copytree(run_folder(runs, variant), run_folder(tmp_path, variant))
     name = {FIRST: "student.backbone.stem.0.conv.weight", SECOND: "head.head.cls_x.weight"}
     for variant, weight in (
         (FIRST, "backbone.stem.0.conv.weight"),
         (SECOND, "representation.head.cls_x.weight"),
     ):
-        study(variant, 3, tmp_path / variant)
-        tensors = CheckpointFolder(tmp_path / variant / "checkpoints").newest().tensors
+        study(variant, 3, run_folder(tmp_path, variant))
+        tensors = CheckpointFolder(run_folder(tmp_path, variant) / "checkpoints").newest().tensors
         saved = study.load(variant, tmp_path).state_dict()[weight]
         assert torch.equal(saved, tensors[f"average/module.{name[variant]}"])
         assert not torch.equal(saved, tensors[f"model/{name[variant]}"])
@@ -204,9 +199,11 @@ def test_without_labels_the_teacher_alone_teaches(splits, tmp_path):
     people = splits.train
     nobody = replace(people, visible=np.zeros_like(people.visible))
     study = DistillationStudy(make_profile(labels=False), replace(splits, train=nobody), progress=False)
-    study(TEACHER, 0, tmp_path / TEACHER)
-    study(FIRST, 0, tmp_path / FIRST)
-    lines = [json.loads(line) for line in (tmp_path / FIRST / "history.jsonl").read_text().splitlines()]
+    study(TEACHER, 0, run_folder(tmp_path, TEACHER))
+    study(FIRST, 0, run_folder(tmp_path, FIRST))
+    lines = [
+        json.loads(line) for line in (run_folder(tmp_path, FIRST) / "history.jsonl").read_text().splitlines()
+    ]
     assert {"train_feature", "train_logit"} <= set(lines[0])
     assert "train_simcc" not in lines[0]
     assert lines[0]["train_feature"] > lines[1]["train_feature"] > 0
@@ -215,7 +212,7 @@ def test_without_labels_the_teacher_alone_teaches(splits, tmp_path):
 def test_whole_bodies_are_measured_by_part(splits, tmp_path):
     whole = Splits(*(convert(people, COCO_WHOLEBODY) for people in (splits.train, splits.val)), "drawn")
     metrics = DistillationStudy(make_profile(head="simcc"), whole, progress=False)(
-        NEITHER, 0, tmp_path / NEITHER
+        NEITHER, 0, run_folder(tmp_path, NEITHER)
     )
     assert metrics["NME wholebody"] == pytest.approx(metrics["NME body"])  # the rest is not labelled
     assert np.isnan(metrics["NME hand"])
@@ -251,8 +248,8 @@ def test_kept_views_are_what_the_frozen_model_says(splits):
 
 def test_stage_two_asks_every_batch_where_nothing_is_kept(splits, tmp_path):
     study = DistillationStudy(make_profile(head_views=0), splits, progress=False)
-    study(NEITHER, 0, tmp_path / NEITHER)
-    study(SECOND, 0, tmp_path / SECOND)
+    study(NEITHER, 0, run_folder(tmp_path, NEITHER))
+    study(SECOND, 0, run_folder(tmp_path, SECOND))
     model = study.load(NEITHER, tmp_path)
     head = build_head(study.section, study.section.student, model.backbone, study.skeleton)
     task = NewHeadTask(HeadDistillation(model, head), study.train_crops, views=0, seed=0, **data_of(study))
@@ -329,11 +326,11 @@ def test_a_given_teacher_is_measured_but_not_trained(splits, tmp_path):
     model, file = official_file(tmp_path, section, splits.train.skeleton)
     profile = make_profile(backbone_stages=4, teacher_weights=str(file))
     study = DistillationStudy(profile, splits, progress=False)
-    metrics = study(TEACHER, 0, tmp_path / "runs" / TEACHER)
+    metrics = study(TEACHER, 0, run_folder(tmp_path / "runs", TEACHER))
     assert metrics["training seconds"] == 0
     assert_same(study.load(TEACHER, tmp_path / "runs"), model.state_dict())
-    assert not (tmp_path / "runs" / TEACHER / "checkpoints").exists()
-    ours = tmp_path / "runs" / TEACHER / "model.safetensors"
+    assert not (run_folder(tmp_path / "runs", TEACHER) / "checkpoints").exists()
+    ours = run_folder(tmp_path / "runs", TEACHER) / "model.safetensors"
     again = DistillationStudy(
         make_profile(backbone_stages=4, teacher_weights=str(ours)), splits, progress=False
     )
@@ -360,7 +357,7 @@ def test_a_stage_whose_start_is_not_trained_is_named(splits, tmp_path):
     study = DistillationStudy(make_profile(), splits, progress=False)
     for variant, needed in ((FIRST, TEACHER), (SECOND, NEITHER)):
         with pytest.raises(FileNotFoundError, match=needed):
-            study(variant, 0, tmp_path / variant)
+            study(variant, 0, run_folder(tmp_path, variant))
     with pytest.raises(ValueError, match="variant: expected one of"):
         study("third stage", 0, tmp_path)
 

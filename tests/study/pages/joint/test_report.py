@@ -17,8 +17,10 @@ from pctlib.study.pages.joint.report import (
     joint_table,
     published_joint,
 )
-from pctlib.study.pages.joint.study import ALONE, EXPERTS, JOINT, JointStudy, readings
+from pctlib.study.pages.joint.study import ALONE, EXPERTS, JointStudy, readings
+from pctlib.study.pages.joint.trainings import JOINT
 from pctlib.study.people import Splits
+from pctlib.study.variants import run_folder
 
 NAMES = ("coco", "mpii", "crowdpose")
 
@@ -92,11 +94,13 @@ def test_histories_of_models_alone_are_put_beside_each_other(study, tmp_path):
             | {"val_PCK@0.2 all": 0.0}
             for epoch in (1, 2)
         ]
-        file = tmp_path / ALONE / name / "history.jsonl"
+        file = run_folder(tmp_path, ALONE) / name / "history.jsonl"
         file.parent.mkdir(parents=True)
         file.write_text("".join(f"{json.dumps(row)}\n" for row in rows))
-    (tmp_path / JOINT).mkdir()
-    (tmp_path / JOINT / "history.jsonl").write_text(json.dumps({"epoch": 1, "train_loss": 7.0}) + "\n")
+    run_folder(tmp_path, JOINT).mkdir()
+    (run_folder(tmp_path, JOINT) / "history.jsonl").write_text(
+        json.dumps({"epoch": 1, "train_loss": 7.0}) + "\n"
+    )
     found = joint_histories(tmp_path, study)
     assert list(found) == [ALONE, JOINT]
     assert found[ALONE]["train_loss"].tolist() == [2.0, 3.0]

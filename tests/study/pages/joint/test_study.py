@@ -18,7 +18,6 @@ from pctlib.study.crops import predict_people
 from pctlib.study.pages.joint.study import (
     ALONE,
     EXPERTS,
-    JOINT,
     VARIANTS,
     JointStudy,
     JointTask,
@@ -26,10 +25,11 @@ from pctlib.study.pages.joint.study import (
     readings,
     sets_frame,
 )
+from pctlib.study.pages.joint.trainings import JOINT
 from pctlib.study.people import Splits
 from pctlib.study.predictions import load_predictions
 from pctlib.study.runs import load_fitted
-from pctlib.study.variants import train_variants
+from pctlib.study.variants import run_folder, train_variants
 from pctlib.training.plan import plan_epoch
 
 CPU = torch.device("cpu")
@@ -177,14 +177,14 @@ def test_variants_are_trained_measured_and_saved(study, tmp_path):
     assert rows.loc[ALONE, "images seen"] == rows.loc[JOINT, "images seen"] == 2 * 3 * 8
     assert rows.loc[ALONE, "parameters (M)"] > rows.loc[EXPERTS, "parameters (M)"]
     assert rows.loc[EXPERTS, "parameters (M)"] > rows.loc[JOINT, "parameters (M)"]
-    folder = tmp_path / "seed0" / EXPERTS
+    folder = run_folder(tmp_path / "seed0", EXPERTS)
     people = study.val_crops["mpii"].people
     saved = load_predictions(folder / "predictions-mpii.npz", people)
     model = load_fitted(study.build(study.names, experts=True, seed=9), folder)
     found = predict_people(model.of_dataset(1), study.val_crops["mpii"], flip_test=True)
     np.testing.assert_allclose(found.keypoints_image, saved.keypoints_image, atol=1e-3)
     for name in study.names:
-        assert (tmp_path / "seed0" / ALONE / name / "model.safetensors").is_file()
+        assert (run_folder(tmp_path / "seed0", ALONE) / name / "model.safetensors").is_file()
     lines = (folder / "history.jsonl").read_text().splitlines()
     record = json.loads(lines[-1])
     assert {"train_heatmap mpii", "val_PCK@0.2 all", "val_NME all crowdpose"} <= set(record)

@@ -26,6 +26,7 @@ from pctlib.study.pages.knowledge_token.study import (
     KnowledgeTokenStudy,
 )
 from pctlib.study.people import Splits
+from pctlib.study.variants import run_folder
 
 SHARES = {TEACHER: 0.6, TAUGHT: 0.61, NONE: 0.5, OUTPUT: 0.52, TOKEN: 0.51, BOTH: 0.53, RANDOM: 0.515}
 
@@ -77,9 +78,9 @@ def test_table_has_the_mean_pose_first(tmp_path):
 
 def test_curves_show_the_error_that_all_students_have(tmp_path):
     for variant, loss in ((NONE, 3.0), (BOTH, 5.0)):
-        (tmp_path / variant).mkdir()
+        run_folder(tmp_path, variant).mkdir()
         row = {"epoch": 1, "train_loss": loss, "train_heatmap": 3.0, "val_NME all": 0.2}
-        (tmp_path / variant / "history.jsonl").write_text(json.dumps(row) + "\n")
+        (run_folder(tmp_path, variant) / "history.jsonl").write_text(json.dumps(row) + "\n")
     found = student_histories(tmp_path)
     assert list(found) == [NONE, BOTH]
     assert [h["train_loss"].item() for h in found.values()] == [3.0, 3.0]

@@ -29,7 +29,7 @@ from pctlib.study.pages.knowledge_token.study import (
 )
 from pctlib.study.people import Splits
 from pctlib.study.predictions import load_predictions
-from pctlib.study.variants import train_variants
+from pctlib.study.variants import run_folder, train_variants
 from pctlib.training.fingerprint import weights_of
 
 TRAINING = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "warmup_steps": 2, "evaluate_every": 2}
@@ -72,11 +72,13 @@ def test_every_variant_is_trained_and_saved(finished):
     assert list(frame.index) == list(VARIANTS)
     for variant in VARIANTS:
         assert 0 <= frame.loc[variant, "PCK@0.2 all"] <= 1
-        load_predictions(runs / variant / "predictions.npz", study.val_crops.people)
-        assert (runs / variant / "history.jsonl").is_file()
-    record = json.loads((runs / BOTH / "history.jsonl").read_text().splitlines()[-1])
+        load_predictions(run_folder(runs, variant) / "predictions.npz", study.val_crops.people)
+        assert (run_folder(runs, variant) / "history.jsonl").is_file()
+    record = json.loads((run_folder(runs, BOTH) / "history.jsonl").read_text().splitlines()[-1])
     assert record["train_loss"] == pytest.approx(record["train_heatmap"] + record["train_output"])
-    assert "train_output" not in json.loads((runs / TOKEN / "history.jsonl").read_text().splitlines()[-1])
+    assert "train_output" not in json.loads(
+        (run_folder(runs, TOKEN) / "history.jsonl").read_text().splitlines()[-1]
+    )
     students = frame.loc[list(STUDENTS), "parameters (M)"]
     assert students.nunique() == 1  # a frozen token is no parameter
     assert frame.loc[TEACHER, "parameters (M)"] > students.iloc[0]
@@ -84,8 +86,8 @@ def test_every_variant_is_trained_and_saved(finished):
 
 def test_the_teacher_stays_as_it_was_trained(finished):
     study, _, runs = finished
-    trained = read_tensors(runs / TEACHER / "model.safetensors")
-    taught = read_tensors(runs / TAUGHT / "model.safetensors")
+    trained = read_tensors(run_folder(runs, TEACHER) / "model.safetensors")
+    taught = read_tensors(run_folder(runs, TAUGHT) / "model.safetensors")
     with_vit = {name.replace("backbone.", "backbone.vit."): value for name, value in trained.items()}
     assert equal_states({n: v for n, v in taught.items() if n != "backbone.token"}, with_vit)
     kept = study.fit(TEACHER, 0, runs).model
@@ -94,8 +96,8 @@ def test_the_teacher_stays_as_it_was_trained(finished):
 
 def test_tokens_of_the_students(finished):
     study, _, runs = finished
-    token = read_tensors(runs / TAUGHT / "model.safetensors")["backbone.token"]
-    names = {variant: read_tensors(runs / variant / "model.safetensors") for variant in STUDENTS}
+    token = read_tensors(run_folder(runs, TAUGHT) / "model.safetensors")["backbone.token"]
+    names = {variant: read_tensors(run_folder(runs, variant) / "model.safetensors") for variant in STUDENTS}
     for variant in (TOKEN, BOTH):
         assert torch.equal(names[variant]["backbone.token"], of_width(token, 16))
     assert all("backbone.token" not in names[variant] for variant in (NONE, OUTPUT))
@@ -119,47 +121,47 @@ def test_students_differ_in_their_lessons_alone(finished):
 @pytest.mark.parametrize("variant", STUDENTS)
 def test_a_trained_student_is_read_back(finished, variant):
     study, _, runs = finished
-    model = study.load_student(variant, runs / variant)
-    saved = load_predictions(runs / variant / "predictions.npz", study.val_crops.people)
+    model = study.load_student(variant, run_folder(runs, variant))
+    saved = load_predictions(run_folder(runs, variant) / "predictions.npz", study.val_crops.people)
     found = predict_people(model, study.val_crops, flip_test=True)
     np.testing.assert_allclose(found.keypoints_image, saved.keypoints_image, atol=1e-3)
 
 
 def test_lessons_change_what_is_learned(finished):
     _, _, runs = finished
-    weights = [read_tensors(runs / v / "model.safetensors") for v in STUDENTS]
+    weights = [read_tensors(run_folder(runs, v) / "model.safetensors") for v in STUDENTS]
     heads = [w["representation.head.final_layer.weight"] for w in weights]
     assert all(not torch.equal(a, b) for i, a in enumerate(heads) for b in heads[:i])
 
 
 def test_finished_runs_are_read_back_and_a_new_teacher_means_new_students(finished, splits, tmp_path):
     study, frame, runs = finished
-    before = read_tensors(runs / OUTPUT / "model.safetensors")
+    before = read_tensors(run_folder(runs, OUTPUT) / "model.safetensors")
     again = KnowledgeTokenStudy(profile(), splits, progress=False)
-    metrics = again(OUTPUT, 0, runs / OUTPUT)
+    metrics = again(OUTPUT, 0, run_folder(runs, OUTPUT))
     assert metrics["NME all"] == frame.loc[OUTPUT, "NME all"]
-    assert equal_states(read_tensors(runs / OUTPUT / "model.safetensors"), before)
+    assert equal_states(read_tensors(run_folder(runs, OUTPUT) / "model.safetensors"), before)
     given = tmp_path / "other.safetensors"
     write_tensors(given, study.new_teacher(seed=5).state_dict())
     other = KnowledgeTokenStudy(profile(teacher_weights=str(given)), splits, progress=False)
-    other(OUTPUT, 0, tmp_path / "runs" / OUTPUT)
-    assert not equal_states(read_tensors(tmp_path / "runs" / OUTPUT / "model.safetensors"), before)
+    other(OUTPUT, 0, run_folder(tmp_path / "runs", OUTPUT))
+    assert not equal_states(read_tensors(run_folder(tmp_path / "runs", OUTPUT) / "model.safetensors"), before)
     assert weights_of(other.fit(TEACHER, 0, tmp_path).model) != weights_of(study.fit(TEACHER, 0, runs).model)
 
 
 def test_a_given_teacher_is_not_trained(finished, splits, tmp_path):
     _, frame, runs = finished
-    path = runs / TEACHER / "model.safetensors"
+    path = run_folder(runs, TEACHER) / "model.safetensors"
     study = KnowledgeTokenStudy(profile(teacher_weights=str(path)), splits, progress=False)
-    metrics = study(TEACHER, 1, tmp_path / TEACHER)
+    metrics = study(TEACHER, 1, run_folder(tmp_path, TEACHER))
     assert metrics["NME all"] == pytest.approx(frame.loc[TEACHER, "NME all"], rel=1e-5)
     assert "training seconds" not in metrics
-    assert not (tmp_path / TEACHER / "checkpoints").exists()
+    assert not (run_folder(tmp_path, TEACHER) / "checkpoints").exists()
 
 
 def test_an_official_teacher_is_read(finished, tmp_path):
     study, _, runs = finished
-    weights = read_tensors(runs / TEACHER / "model.safetensors")
+    weights = read_tensors(run_folder(runs, TEACHER) / "model.safetensors")
     official = {name.replace("representation.head.", "keypoint_head."): v for name, v in weights.items()}
     torch.save({"state_dict": official}, tmp_path / "vitpose.pth")
     model = read_teacher(tmp_path / "vitpose.pth", study.new_teacher(seed=8))
@@ -168,7 +170,7 @@ def test_an_official_teacher_is_read(finished, tmp_path):
 
 def test_a_teacher_that_does_not_fit_is_refused_before_training(finished, splits, tmp_path):
     _, _, runs = finished
-    path = str(runs / TEACHER / "model.safetensors")
+    path = str(run_folder(runs, TEACHER) / "model.safetensors")
     wider = SECTION["teacher"] | {"dim": 32}
     with pytest.raises(ValueError, match=r"model\.safetensors does not fit PoseEstimator: .*expected \[.*32"):
         KnowledgeTokenStudy(profile(teacher_weights=path, teacher=wider), splits)

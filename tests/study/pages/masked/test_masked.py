@@ -17,7 +17,6 @@ from pctlib.study.pages.masked.study import (
     LONGER,
     PRETRAINED,
     PRETRAINING,
-    SCRATCH,
     VARIANTS,
     MaskedStudy,
     build_autoencoder,
@@ -25,7 +24,9 @@ from pctlib.study.pages.masked.study import (
     lengthened,
     new_backbone,
 )
+from pctlib.study.pages.masked.trainings import SCRATCH
 from pctlib.study.people import Splits
+from pctlib.study.variants import run_folder
 from pctlib.training.plan import plan_epoch
 from pctlib.training.settings import TrainingSettings
 
@@ -58,7 +59,7 @@ def study(tmp_path_factory):
 def runs(study, tmp_path_factory):
     """Return the folder of one seed with all variants trained, and their metrics."""
     folder = tmp_path_factory.mktemp("runs") / "seed3"
-    metrics = {variant: study(variant, 3, folder / variant) for variant in VARIANTS}
+    metrics = {variant: study(variant, 3, run_folder(folder, variant)) for variant in VARIANTS}
     return folder, metrics
 
 

@@ -9,9 +9,10 @@ from pctlib.reporting.run_card import RunCard
 from pctlib.reporting.tables import Interval
 from pctlib.study.findings import ONE_SEED
 from pctlib.study.methods import MAIN_METHODS, MEAN_POSE
-from pctlib.study.pages.results.read import StudyResults, _joined_card
+from pctlib.study.pages.results.read import StudyResults, _joined_card, _read_cards
 from pctlib.study.predictions import Predictions
-from pctlib.workflow.layout import StudyLayout
+from pctlib.workflow.layout import StudyLayout, run_name
+from pctlib.workflow.pages import page_named
 
 T_95 = 12.7062  # Student's t, one degree of freedom, two-sided 95 %
 SEEN = {"Heatmap": 0.8, "Heatmap control": 0.9, "PCT": 0.85}
@@ -36,7 +37,7 @@ def made(tmp_path):
         }
         values = {
             "layout": layout,
-            "root": tmp_path,
+            "study_dir": tmp_path,
             "people": people,
             "metrics": {MEAN_POSE: [metrics_of(0.7, 0.7)], **metrics},
             "predictions": dict.fromkeys([MEAN_POSE, *MAIN_METHODS], truth),
@@ -141,23 +142,36 @@ def test_measured_and_published_numbers_stand_apart(made):
     assert {"published", "measured"} <= groups
 
 
-def test_the_card_counts_the_jobs_of_every_seed_and_point(tmp_path):
-    layout = StudyLayout(load_profile("smoke", seeds=[0, 1]))
-
-    def write(run, **times):
-        (tmp_path / run).mkdir(parents=True, exist_ok=True)
-        card = RunCard("smoke", 0, "procedural", {"training people": 5}, wall_times=times)
-        card.save(tmp_path / run / "run_card.json")
-
+def write_cards(layout, folder):
+    """Write the card of every run of a study, and of one job ahead of them."""
     for step, seed in layout.runs():
-        write(layout.run_dir(step, seed), reading=1.0)
-    for point in layout.grid_points():
-        write(f"{layout.run_dir('grid')}/{point}", training=10.0, measuring=1.0)
-    for seed in (0, 1):
-        write(f"{layout.run_dir('masked')}/seed{seed}", pretraining=100.0 + seed, poses=5.0)
-    card = _joined_card(layout, tmp_path)
+        page = page_named(step)
+        card = RunCard("smoke", 0, "procedural", {"training people": 5}, wall_times={"reading": 1.0})
+        card.settings = layout.settings(page, seed)
+        card.save(folder / run_name(step, seed) / "run_card.json")
+        for one in layout.profile.seeds if step == "masked" else ():
+            card.wall_times = {"pretraining": 100.0 + one, "poses": 5.0}
+            for job in layout.jobs(page, one):
+                card.save(folder / step / job)
+
+
+def test_the_card_counts_what_was_trained_ahead(tmp_path):
+    layout = StudyLayout(load_profile("smoke", seeds=[0, 1]))
+    write_cards(layout, tmp_path)
+    card = _joined_card(layout, tmp_path, _read_cards(layout, tmp_path))
     assert card.seed == "0, 1"
-    assert card.wall_times["grid: points"] == 11.0 * len(layout.grid_points())
-    assert [card.wall_times[f"masked: seed {seed}"] for seed in (0, 1)] == [105, 106]
+    assert [card.wall_times[f"masked, seed {seed}: jobs ahead"] for seed in (0, 1)] == [105, 106]
     assert card.wall_times["masked: reading"] == card.wall_times["tokenizer, seed 1: reading"] == 1
-    assert "choices: seed 0" not in card.wall_times
+    assert "choices, seed 0: jobs ahead" not in card.wall_times
+
+
+def test_a_run_by_other_settings_is_refused_and_named(tmp_path):
+    layout = StudyLayout(load_profile("smoke"))
+    write_cards(layout, tmp_path)
+    assert len(_read_cards(layout, tmp_path)) == len(layout.runs())
+    other = StudyLayout(load_profile("smoke", masked__vitpose__depth=1))
+    with pytest.raises(ValueError, match="masked: this run was made by other settings"):
+        _read_cards(other, tmp_path)
+    (tmp_path / "heatmap-seed0" / "run_card.json").unlink()
+    with pytest.raises(FileNotFoundError, match="heatmap-seed0"):
+        _read_cards(layout, tmp_path)

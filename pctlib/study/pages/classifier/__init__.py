@@ -1,0 +1,1 @@
+"""The token classifier: stage II of PCT."""

@@ -1,0 +1,1 @@
+"""The tokenizer: stage I of PCT."""
