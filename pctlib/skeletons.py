@@ -309,4 +309,23 @@ H36M = _make(
     lower=(*_LEGS, "pelvis"),
 )
 
-SKELETONS: dict[str, Skeleton] = {s.name: s for s in (COCO, COCO_WHOLEBODY, MPII, CROWDPOSE, LSP, H36M)}
+# Source: Loper et al. 2015, "SMPL": the joints of the model, in its order, which 3DPW gives in 3D.
+SMPL = _make(
+    "smpl",
+    (
+        *("pelvis", "left_hip", "right_hip", "spine1", "left_knee", "right_knee", "spine2", "left_ankle"),
+        *("right_ankle", "spine3", "left_foot", "right_foot", "neck", "left_collar", "right_collar", "head"),
+        *("left_shoulder", "right_shoulder", "left_elbow", "right_elbow", "left_wrist", "right_wrist"),
+        *("left_hand", "right_hand"),
+    ),
+    [
+        *_ARMS_AND_LEGS,
+        *_both(("ankle", "foot"), ("wrist", "hand"), ("collar", "shoulder")),
+        *(("pelvis", f"{side}_hip") for side in _SIDES),
+        *(("spine3", f"{side}_collar") for side in _SIDES),
+        *_chain("pelvis", "spine1", "spine2", "spine3", "neck", "head"),
+    ],
+    lower=(*_LEGS, "pelvis", *(f"{side}_foot" for side in _SIDES)),
+)
+
+SKELETONS: dict[str, Skeleton] = {s.name: s for s in (COCO, COCO_WHOLEBODY, MPII, CROWDPOSE, LSP, H36M, SMPL)}

@@ -27,7 +27,8 @@ def coco_category(shared, file):
 
 def test_sizes_and_names():
     sizes = {name: s.num_keypoints for name, s in SKELETONS.items()}
-    assert sizes == {"coco": 17, "coco_wholebody": 133, "mpii": 16, "crowdpose": 14, "lsp": 14, "h36m": 17}
+    flat = {"coco": 17, "coco_wholebody": 133, "mpii": 16, "crowdpose": 14, "lsp": 14}
+    assert sizes == flat | {"h36m": 17, "smpl": 24}
     assert all(name == s.name for name, s in SKELETONS.items())
 
 
@@ -104,7 +105,7 @@ def test_crowdpose_sigmas_are_cocos_where_the_joint_is_the_same():
 
 
 def test_sets_scored_by_distance_define_no_sigmas():
-    assert [s.name for s in ALL if s.sigmas is None] == ["mpii", "lsp", "h36m"]
+    assert [s.name for s in ALL if s.sigmas is None] == ["mpii", "lsp", "h36m", "smpl"]
 
 
 def test_body_halves_of_coco():

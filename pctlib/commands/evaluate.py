@@ -159,6 +159,65 @@ def mpii(
         _write_errors(people.select(rows), keypoints[rows.start : rows.stop], errors)
 
 
+Poses3D = Annotated[
+    Path,
+    typer.Option(
+        help="npz with poses [N, joints, 3], camera frame, mm; in the order of the annotations, or with "
+        "annotation_ids or imgname."
+    ),
+]
+
+
+@evaluate_app.command()
+def h36m(
+    annotations: Annotated[
+        Path, typer.Option(help="h36m_test.npz (flat), or data_3d_h36m.npz of VideoPose3D with --cameras.")
+    ],
+    predictions: Poses3D,
+    cameras: Annotated[Path | None, typer.Option(help="cameras.pkl, for data_3d_h36m.npz.")] = None,
+    subject: Annotated[
+        list[str] | None, typer.Option(help="Score this subject; may be repeated. None: S9 and S11.")
+    ] = None,
+    action: Annotated[
+        list[str] | None, typer.Option(help="Score this action; may be repeated. None: all.")
+    ] = None,
+    frame_step: Annotated[int, typer.Option(min=1, help="Of data_3d_h36m.npz: every so many frames.")] = 5,
+    align_root: Annotated[bool, typer.Option(help="Bring both pelvises to 0 first.")] = True,
+    out: Out = None,
+) -> None:
+    """Human3.6M: MPJPE (protocol 1), PA-MPJPE (protocol 2) and N-MPJPE by action, S9 and S11."""
+    from pctlib.data.h36m import SUBJECTS, read_h36m, read_h36m_videopose
+    from pctlib.metrics.benchmarks_3d import evaluate_h36m, read_predicted_poses
+
+    if annotations.name.startswith("data_3d"):
+        if cameras is None:
+            raise typer.BadParameter(f"{annotations}: needs --cameras cameras.pkl, the file has none")
+        people = read_h36m_videopose(annotations, cameras, split="test", frame_step=frame_step)
+    else:
+        people = read_h36m(annotations, "")
+    poses = read_predicted_poses(predictions, people)
+    chosen = {"subjects": subject or SUBJECTS["test"], "actions": action}
+    _report(evaluate_h36m(people, poses, align_root=align_root, **chosen), out)
+
+
+@evaluate_app.command()
+def threedpw(
+    annotations: Annotated[
+        Path, typer.Option(help="sequenceFiles/test; sequenceFiles for --occluded, which spans all splits.")
+    ],
+    predictions: Poses3D,
+    occluded: Annotated[bool, typer.Option(help="Only the films of 3DPW-OCC.")] = False,
+    joints: Annotated[int, typer.Option(help="14, those of LSP, or 24, all of SMPL.")] = 14,
+    out: Out = None,
+) -> None:
+    """3DPW and its occluded part: MPJPE, PA-MPJPE and N-MPJPE of the joints of SMPL."""
+    from pctlib.data.threedpw import read_threedpw
+    from pctlib.metrics.benchmarks_3d import evaluate_threedpw, read_predicted_poses
+
+    people = read_threedpw(annotations, "", occluded=occluded)
+    _report(evaluate_threedpw(people, read_predicted_poses(predictions, people), joints=joints), out)
+
+
 def _report(evaluation: "Evaluation", out: list[Path] | None) -> None:
     """Print the table and the counts, and write them where asked."""
     typer.echo(evaluation.text())

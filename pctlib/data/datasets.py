@@ -105,9 +105,14 @@ def _h36m() -> dict[str, Layout]:
 
 
 def _read_h36m(file: Path, images: Path | None, split: str) -> People:
-    """Read either layout; every fifth of VideoPose3D's 50 frames a second, as the other has 10."""
+    """Read either layout; every fifth of VideoPose3D's 50 frames a second, as the other has 10.
+
+    The flat layout is read without cameras where none lie beside it: then what needs the lens says so.
+    """
     if file.name != "data_3d_h36m.npz":
-        return read_h36m(file, images or Path())
+        beside = (file.parent / "cameras.pkl", file.parent.parent / "cameras.pkl")
+        cameras = next((path for path in beside if path.is_file()), None)
+        return read_h36m(file, images or Path(), cameras=cameras)
     cameras = [file.parent / "cameras.pkl", file.parent / "annotation_body3d" / "cameras.pkl"]
     found = _first(cameras, Path.is_file, "the cameras of Human3.6M")
     return read_h36m_videopose(file, found, split=split, images_dir=images or Path(), frame_step=5)

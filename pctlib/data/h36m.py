@@ -142,13 +142,27 @@ def h36m_actions(people: People) -> list[str]:
     Raises:
         ValueError: if a file is not named as Human3.6M's frames are.
     """
-    actions = []
+    return _named(people, "action")
+
+
+def h36m_subjects(people: People) -> list[str]:
+    """Return the subject of each row ("S9", ...), from the names of the frames.
+
+    Raises:
+        ValueError: if a file is not named as Human3.6M's frames are.
+    """
+    return _named(people, "subject")
+
+
+def _named(people: People, part: str) -> list[str]:
+    """Return a part of the name of each row's frame."""
+    found = []
     for row, file in enumerate(people.image_files):
         match = _NAME.match(PurePosixPath(file).name)
         if match is None:
             raise ValueError(f"{people.source}: row {row}, {file} is not named S1_Action_1.camera_frame.jpg")
-        actions.append(match["action"])
-    return actions
+        found.append(match[part])
+    return found
 
 
 def _cameras_of(names: list[str], cameras: dict[tuple[str, str], Camera], source: str) -> list[Camera]:

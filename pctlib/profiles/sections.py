@@ -53,6 +53,9 @@ class AugmentationProfile(Section):
     half_body: float = Field(default=0.0, ge=0, le=1)
     color: float = Field(default=0.2, ge=0, le=0.9)
     occluder: float = Field(default=0.0, ge=0, le=1)
+    vertical_deg: float = Field(
+        default=0.0, ge=0, le=180, description="3D poses without images: largest turn about the vertical"
+    )
 
 
 class TokenizerProfile(Section):

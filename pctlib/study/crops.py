@@ -5,19 +5,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from pctlib.data.augmentation import Augmentation, Inputs, make_inputs
 from pctlib.data.patches import Patches, make_loader
 from pctlib.data.people import People
-from pctlib.inference.predict import to_image
 from pctlib.models.estimator import PoseEstimator
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile
 from pctlib.study.people import Splits, first_people
 from pctlib.study.predictions import Predictions
+from pctlib.study.predictions_3d import Predictions3D
+from pctlib.study.spaces import join, to_people
 
 
 class Crops:
@@ -120,14 +120,16 @@ def crops_of(people: People, profile: Profile, input_size: tuple[int, int], *, t
 
 
 def _augmentation(profile: AugmentationProfile) -> Augmentation:
-    values = profile.model_dump()
+    values = profile.model_dump(exclude={"vertical_deg"})  # of poses, which no image can undergo
     values["scale"] = (1 - profile.scale, 1 + profile.scale)
     return Augmentation(**values)
 
 
 @torch.inference_mode()
-def predict_people(model: PoseEstimator, crops: Crops, *, flip_test: bool = False) -> Predictions:
-    """Return the poses a model finds, in image pixels.
+def predict_people(
+    model: PoseEstimator, crops: Crops, *, flip_test: bool = False
+) -> Predictions | Predictions3D:
+    """Return the poses a model finds, in image pixels, or in millimetres from the root.
 
     Args:
         model: in eval mode.
@@ -135,12 +137,11 @@ def predict_people(model: PoseEstimator, crops: Crops, *, flip_test: bool = Fals
         flip_test: merge with the mirrored images.
     """
     device = next(model.parameters()).device
-    keypoints, scores = [], []
+    parts, affines = [], []
     for inputs in crops.in_order(device):
-        found = model.predict(inputs.images, flip_test=flip_test)
-        keypoints.append(to_image(found.keypoints, inputs.affine))
-        scores.append(found.scores.float().cpu().numpy())
-    return Predictions(np.concatenate(keypoints), np.concatenate(scores))
+        parts.append(model.predict(inputs.images, flip_test=flip_test))
+        affines.append(inputs.affine)
+    return to_people(model.representation, join(parts), torch.cat(affines), crops.people)
 
 
 class FamilyCrops:

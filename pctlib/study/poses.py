@@ -111,6 +111,9 @@ def augment_poses(
 ) -> tuple[Tensor, Tensor]:
     """Return randomly moved poses: keypoints [B, K, D] of the network input and COCO flags [B, K].
 
+    3D poses undergo what an image can show (mirroring, turns in its plane), and, as no image is there, turns
+    about the vertical of the camera and scaling besides.
+
     Args:
         poses: all poses.
         indices: [B] which.
@@ -126,7 +129,9 @@ def augment_poses(
     keypoints, visible = poses.keypoints[indices], poses.visible[indices]
     permutation = list(poses.flip_permutation)
     if poses.num_dims == 3:
-        keypoints = _turn_about_y(keypoints, torch.deg2rad(angle)) * scale[:, None, None]
+        vertical = augmentation.vertical_deg * (2 * torch.rand(B, generator=generator).to(device) - 1)
+        keypoints = _turn(keypoints, torch.deg2rad(vertical), axes=(0, 2)) * scale[:, None, None]
+        keypoints = _turn(keypoints, torch.deg2rad(angle), axes=(0, 1))
         mirrored = keypoints[:, permutation] * keypoints.new_tensor([-1, 1, 1])
     else:
         affine = crop_affine(
@@ -144,8 +149,13 @@ def augment_poses(
     return keypoints, torch.where(flipped[:, None], visible[:, permutation], visible)
 
 
-def _turn_about_y(points: Tensor, angle: Tensor) -> Tensor:
-    """Turn points [B, K, 3] about the vertical axis of the camera by angles [B] in radians."""
+def _turn(points: Tensor, angle: Tensor, *, axes: tuple[int, int]) -> Tensor:
+    """Turn points [B, K, 3] by angles [B] in radians, from the second of two axes to the first."""
     cos, sin = angle.cos()[:, None], angle.sin()[:, None]
-    x, y, z = points.unbind(-1)
-    return torch.stack([cos * x + sin * z, y, cos * z - sin * x], dim=-1)
+    first, second = axes
+    turned = list(points.unbind(-1))
+    turned[first], turned[second] = (
+        cos * points[..., first] + sin * points[..., second],
+        cos * points[..., second] - sin * points[..., first],
+    )
+    return torch.stack(turned, dim=-1)

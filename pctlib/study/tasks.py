@@ -4,19 +4,20 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from tqdm.auto import tqdm
 
 from pctlib.data.augmentation import Inputs
 from pctlib.models.estimator import PoseEstimator
-from pctlib.models.representations.base import Representation
+from pctlib.models.representations.base import Keypoints, Representation
 from pctlib.profiles.sections import AugmentationProfile
-from pctlib.study.crops import Crops, predict_people, to_image
-from pctlib.study.predictions import Predictions, judge
+from pctlib.study.crops import Crops, predict_people
+from pctlib.study.spaces import join, judge_any, target_of, to_people
 from pctlib.training.fingerprint import fingerprint
 from pctlib.training.plan import Step, mix_seed
+
+_ROWS = 256  # people of one batch, where only features are read
 
 
 class EstimatorTask:
@@ -62,14 +63,14 @@ class EstimatorTask:
 
     def target(self, model: PoseEstimator, batch: Inputs) -> Any:
         """Return the target of the representation."""
-        return model.representation.encode(batch.keypoints, batch.visible)
+        return target_of(model.representation, batch)
 
     def after_step(self, model: nn.Module, step: Step, extra: None) -> None:
         """Do nothing."""
 
     def evaluate(self, model: PoseEstimator) -> dict[str, float]:
         """Return the metrics of the validation people."""
-        return judge(self.val_crops.people, predict_people(model, self.val_crops))
+        return judge_any(self.val_crops.people, predict_people(model, self.val_crops))
 
 
 @dataclass
@@ -82,6 +83,8 @@ class Features:
         visible: [views N, K] COCO flags.
         affine: [views N, 2, 3] image -> input.
         num_people: N; row `view * N + person`.
+        keypoints_3d: [views N, K3, 3] millimetres in the camera frame of each view; None without 3D joints.
+        joints: [views N, K3, 2] where they appear, input pixels; None without them or their camera.
     """
 
     maps: Tensor
@@ -89,6 +92,8 @@ class Features:
     visible: Tensor
     affine: Tensor
     num_people: int
+    keypoints_3d: Tensor | None = None
+    joints: Tensor | None = None
 
     @property
     def views(self) -> int:
@@ -121,7 +126,7 @@ def extract_features(
     device = torch.device(device)
     backbone = backbone.to(device).eval()
     rows = torch.arange(len(crops)).split(64)
-    parts: list[list[Tensor]] = []
+    parts: list[list[Tensor | None]] = []
     for view in range(views):
         draws = [torch.Generator().manual_seed(mix_seed(seed, 20, view, i)) for i in range(len(rows))]
         batches = crops.inputs(rows, device, augmentation=augmentation, generators=draws)
@@ -129,16 +134,20 @@ def extract_features(
             batches, total=len(rows), unit="batch", desc=f"view {view + 1}", disable=not progress
         ):
             maps = backbone(inputs.images)[-1].half()
-            parts.append([t.cpu() for t in (maps, inputs.keypoints, inputs.visible, inputs.affine)])
-    return Features(*(torch.cat(column) for column in zip(*parts, strict=True)), num_people=len(crops))
+            parts.append([None if t is None else t.cpu() for t in (maps, *inputs[1:])])
+    columns = zip(*parts, strict=True)
+    *known, keypoints_3d, joints = (None if c[0] is None else torch.cat(c) for c in columns)
+    return Features(*known, num_people=len(crops), keypoints_3d=keypoints_3d, joints=joints)
 
 
 class FeatureBatch(NamedTuple):
-    """Feature map [B, C, h, w], keypoints [B, K, 2] in input pixels, COCO flags [B, K]."""
+    """Feature map [B, C, h, w] and what is known of its people, as in `pctlib.study.spaces.Truth`."""
 
     features: Tensor
     keypoints: Tensor
     visible: Tensor
+    keypoints_3d: Tensor | None = None
+    joints: Tensor | None = None
 
 
 class HeadTask:
@@ -178,26 +187,51 @@ class HeadTask:
 
     def loss(self, model: Representation, batch: FeatureBatch) -> tuple[dict[str, Tensor], None]:
         """Return the losses of the representation."""
-        return model.loss(model([batch.features]), model.encode(batch.keypoints, batch.visible)), None
+        return model.loss(model([batch.features]), target_of(model, batch)), None
 
     def after_step(self, model: nn.Module, step: Step, extra: None) -> None:
         """Do nothing."""
 
     def evaluate(self, model: Representation) -> dict[str, float]:
         """Return the metrics of the validation people."""
-        device = next(model.parameters()).device
-        keypoints, scores = [], []
-        for rows in torch.arange(len(self.val_features.maps)).split(256):
-            found = model.decode(model([_feature_batch(self.val_features, rows, device).features]))
-            keypoints.append(to_image(found.keypoints, self.val_features.affine[rows].to(device)))
-            scores.append(found.scores.float().cpu().numpy())
-        predictions = Predictions(np.concatenate(keypoints), np.concatenate(scores))
-        return judge(self.val_crops.people, predictions)
+        people = self.val_crops.people
+        found = decode_features(model, self.val_features)
+        affine = self.val_features.affine.to(found.keypoints.device)
+        return judge_any(people, to_people(model, found, affine, people))
+
+
+@torch.inference_mode()
+def decode_features(
+    head: Representation, features: Features, *, mirrored: Features | None = None
+) -> Keypoints:
+    """Return the poses [N, K, D] that a representation reads from one view of N people, in its own space.
+
+    Args:
+        head: in eval mode.
+        features: one view of N people.
+        mirrored: of the same people, mirrored, to merge with; None: no flip test.
+
+    Raises:
+        ValueError: if the features are of more than one view, or not of as many people as the mirrored.
+    """
+    if features.views != 1 or (mirrored is not None and len(mirrored.maps) != len(features.maps)):
+        sizes = [len(f.maps) for f in (features, mirrored) if f is not None]
+        raise ValueError(f"expected one view of {features.num_people} people, got features of {sizes}")
+    device = next(head.parameters()).device
+    parts = []
+    for rows in torch.arange(len(features.maps)).split(_ROWS):
+        found = head([features.maps[rows].to(device, torch.float32)])
+        if mirrored is not None:
+            turned = head([mirrored.maps[rows].to(device, torch.float32)])
+            found = head.merge_flipped(found, turned)
+        parts.append(head.decode(found))
+    return join(parts)
 
 
 def _feature_batch(source: Features, rows: Tensor, device: torch.device) -> FeatureBatch:
     maps = source.maps[rows].to(device, torch.float32)
-    return FeatureBatch(maps, source.keypoints[rows].to(device), source.visible[rows].to(device))
+    known = (source.keypoints, source.visible, source.keypoints_3d, source.joints)
+    return FeatureBatch(maps, *(None if t is None else t[rows].to(device) for t in known))
 
 
 def _people_fingerprint(crops: Crops) -> str:

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from pctlib.data.cameras import read_h36m_cameras
+from pctlib.data.datasets import read_dataset
 from pctlib.data.h36m import SUBJECTS, h36m_actions, read_h36m, read_h36m_videopose
 from pctlib.skeletons import H36M
 
@@ -208,3 +209,19 @@ def test_millimetres_in_a_file_of_metres_are_named(tmp_path):
     flat(tmp_path / "a.npz", S=joints)
     with pytest.raises(ValueError, match=r"a\.npz: .* seems to be in millimetres taken for metres"):
         read_h36m(tmp_path / "a.npz", "")
+
+
+def test_the_flat_layout_takes_the_cameras_that_lie_beside_it(films):
+    folder, _ = films
+    place = folder / "annotation_body3d" / "fps10"
+    place.mkdir(parents=True)
+    (folder / "images").mkdir()
+    names = np.array(
+        [f"S9/S9_Walking_1.{IDS[0]}/S9_Walking_1.{IDS[0]}_000006.jpg", f"S9_Eating.{IDS[1]}_1.jpg"]
+    )
+    flat(place / "h36m_test.npz", imgname=names, S=np.ones((2, 17, 4)) * np.array([1, 1, 4, 1]))
+    assert read_dataset("h36m", folder, "test").lenses is None
+    (place.parent / "cameras.pkl").write_bytes((folder / "cameras.pkl").read_bytes())
+    people = read_dataset("h36m", folder, "test")
+    np.testing.assert_array_equal(people.focal, np.full((2, 2), 1000))
+    assert people.joints_image.shape == (2, 17, 2)

@@ -98,12 +98,28 @@ def test_3d_poses_are_root_relative_and_turn_about_the_vertical(people):
     turned, visible = augment_poses(
         poses,
         torch.arange(6),
-        NONE.model_copy(update={"rotation_deg": 180, "rotation_probability": 1.0}),
+        NONE.model_copy(update={"vertical_deg": 180}),
         draw(),
     )
     torch.testing.assert_close(turned[..., 1], poses.keypoints[..., 1])
     torch.testing.assert_close(turned.norm(dim=2), poses.keypoints.norm(dim=2))
+    assert not torch.allclose(turned, poses.keypoints)
     assert (visible == 2).all()
+
+
+def test_3d_poses_turn_in_the_image_plane_and_scale(people):
+    poses, rows = load_poses(people, PROFILE, training=True, num_dims=3), torch.arange(6)
+    changes = NONE.model_copy(update={"rotation_deg": 90, "rotation_probability": 1.0})
+    turned = augment_poses(poses, rows, changes, draw())[0]
+    torch.testing.assert_close(turned[..., 2], poses.keypoints[..., 2])
+    torch.testing.assert_close(turned.norm(dim=2), poses.keypoints.norm(dim=2))
+    assert not torch.allclose(turned, poses.keypoints)
+    scaled = augment_poses(poses, rows, NONE.model_copy(update={"scale": 0.3}), draw())[0]
+    ratio = scaled[:, 1:] / poses.keypoints[:, 1:]
+    torch.testing.assert_close(ratio, ratio[:, :1, :1].expand_as(ratio))
+    assert ratio.min() >= 0.7
+    assert ratio.max() <= 1.3
+    assert ratio.std() > 0.01
 
 
 def test_missing_3d_and_empty_sets_are_refused(people):

@@ -18,6 +18,7 @@ from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import Crops
 from pctlib.study.people import Splits
+from pctlib.study.spaces import target_of
 from pctlib.study.stages.heatmap import build_backbone, build_heatmap, load_model, save_model
 from pctlib.study.stages.tokenizer import build_tokenizer
 from pctlib.study.tasks import EstimatorTask, Features, HeadTask, extract_features
@@ -241,8 +242,8 @@ class FrozenTask(EstimatorTask):
         """Return the target; a tokenizer with image guidance sees the images."""
         representation = model.representation
         if isinstance(representation, PCTClassifier) and representation.tokenizer.guided:
-            return representation.encode(batch.keypoints, batch.visible, images=batch.images)
-        return representation.encode(batch.keypoints, batch.visible)
+            return target_of(representation, batch, images=batch.images)
+        return target_of(representation, batch)
 
 
 class FrozenBackbone(PoseEstimator):

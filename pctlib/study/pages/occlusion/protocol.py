@@ -12,10 +12,10 @@ from pctlib.data.augmentation import Inputs, make_inputs
 from pctlib.data.occlusion.levels import View
 from pctlib.data.patches import Patches
 from pctlib.data.people import BOX_AREA_SHARE, People
+from pctlib.inference.predict import to_image
 from pctlib.models.estimator import PoseEstimator
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
-from pctlib.study.crops import to_image
 from pctlib.study.methods import MEAN_POSE, Loader, trained_methods
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.comparison.trainings import compared as networks_of
