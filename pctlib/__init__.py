@@ -1,7 +1,7 @@
 """A reproducible study of human pose representations in plain PyTorch.
 
-Start with `pctlib.load_official` for published weights, `pctlib.models` for the networks and
-`notebooks/` for the study itself.
+Start with `pctlib.Predictor` for poses in photographs, `pctlib.load_official` for published weights,
+`pctlib.models` for the networks and `notebooks/` for the study itself.
 """
 
 from typing import Any
@@ -14,3 +14,12 @@ def load_official(path: Any, **options: Any) -> Any:
     from pctlib.checkpoints import load_official as load  # torch is imported only when it is needed
 
     return load(path, **options)
+
+
+def __getattr__(name: str) -> Any:
+    """Return `Predictor`, imported when it is first asked for."""
+    if name == "Predictor":
+        from pctlib.inference.predictor import Predictor
+
+        return Predictor
+    raise AttributeError(f"module 'pctlib' has no attribute {name!r}")

@@ -33,6 +33,16 @@ ORIENTATIONS = {
 }
 """What viewers do with an image of each value of the EXIF tag Orientation; 1: nothing."""
 
+# The same of arrays [H, W, 3]
+_TURNS = {
+    2: lambda pixels: pixels[:, ::-1],
+    3: lambda pixels: pixels[::-1, ::-1],
+    4: lambda pixels: pixels[::-1],
+    5: lambda pixels: pixels.swapaxes(0, 1),
+    6: lambda pixels: pixels[::-1].swapaxes(0, 1),
+    7: lambda pixels: pixels[::-1, ::-1].swapaxes(0, 1),
+    8: lambda pixels: pixels[:, ::-1].swapaxes(0, 1),
+}
 _TOO_DEEP = "{} bits a value are not supported; save it with 8 or 16"
 # What Pillow raises for bytes that are damaged in one way or another.
 _DAMAGED = (OSError, SyntaxError, ValueError, EOFError, struct.error, OverflowError, TypeError, IndexError)
@@ -40,6 +50,37 @@ _ORIENTATION_TAG, _BITS_TAG = 274, 258
 
 if MAX_PIXELS_VARIABLE in os.environ:  # Pillow refuses images of more than twice its number
     Image.MAX_IMAGE_PIXELS = max(int(os.environ[MAX_PIXELS_VARIABLE]) // 2, 1)
+
+
+def read_photograph(photograph: str | Path | Image.Image | np.ndarray) -> np.ndarray:
+    """Return a picture as viewers show it: turned by its orientation tag, transparency on white.
+
+    Differs from `read_image`, which reads pixels as benchmarks annotate them, as stored.
+
+    Args:
+        photograph: a file, an image of Pillow, or an array uint8 [H, W, 3] RGB, which is returned as it is.
+
+    Returns:
+        uint8 [H, W, 3] RGB.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: as `read_image`; also if an array is of another type or shape.
+    """
+    if isinstance(photograph, np.ndarray):
+        if photograph.dtype != np.uint8 or photograph.ndim != 3 or photograph.shape[2] != 3:
+            got = f"{photograph.dtype} {list(photograph.shape)}"
+            raise ValueError(f"photograph: expected uint8 [H, W, 3] in RGB, got {got}")
+        if 0 in photograph.shape:
+            raise ValueError(f"photograph: has no pixels, its shape is {list(photograph.shape)}")
+        return photograph
+    if isinstance(photograph, Image.Image):
+        return _as_shown(photograph, "photograph")
+    if not isinstance(photograph, str | Path):
+        kind = type(photograph).__name__
+        raise ValueError(f"photograph: expected a file, an image of Pillow or an array, got {kind}")
+    with _open(photograph) as image:
+        return _as_shown(image, str(photograph))
 
 
 def read_image(file: str | Path, *, min_scale: float = 1.0) -> tuple[np.ndarray, float]:
@@ -67,12 +108,33 @@ def read_image(file: str | Path, *, min_scale: float = 1.0) -> tuple[np.ndarray,
         raise ValueError(f"min_scale must be above 0, got {min_scale}")
     with _open(file) as image:
         reduction = _reduce_jpeg(image, min_scale) if image.format == "JPEG" else 1
-        if image.mode in ("I", "F") and image.format != "PPM":  # whose mode I is of 16 bits
-            raise ValueError(f"{file}: pixels of type {image.mode!r}: {_TOO_DEEP.format(32)}")
+        _refuse_too_deep(image, str(file))
         try:
             return _to_rgb(image), 1 / reduction
         except _DAMAGED as error:
             raise ValueError(f"{file}: the image is damaged or cut off ({error})") from error
+
+
+def _refuse_too_deep(image: Image.Image, name: str) -> None:
+    if image.mode in ("I", "F") and image.format != "PPM":  # whose mode I is of 16 bits
+        raise ValueError(f"{name}: pixels of type {image.mode!r}: {_TOO_DEEP.format(32)}")
+
+
+def _as_shown(image: Image.Image, name: str) -> np.ndarray:
+    """Return the pixels, uint8 [H, W, 3], turned and in front of white."""
+    _refuse_too_deep(image, name)
+    try:
+        if image.has_transparency_data:
+            layer = image.convert("RGBA")
+            shown = Image.alpha_composite(Image.new("RGBA", layer.size, "white"), layer)
+            pixels = _to_rgb(shown)
+        else:
+            pixels = _to_rgb(image)
+        tag = image.getexif().get(_ORIENTATION_TAG, 1)
+    except _DAMAGED as error:
+        raise ValueError(f"{name}: the image is damaged or cut off ({error})") from error
+    turn = _TURNS.get(tag)
+    return pixels if turn is None else np.ascontiguousarray(turn(pixels))
 
 
 def image_size(file: str | Path) -> tuple[int, int]:

@@ -219,7 +219,7 @@ class Patches(Dataset):
         if extra > 1:
             image, scale = image.reduce(extra), scale / extra
         to_patch = compose(self.affines[row], invert_affine(reduction_affine(scale)[None])[0])
-        pixels = _sample(image, to_patch, self.patch_size)
+        pixels = sample_image(image, to_patch, (self.patch_size, self.patch_size))
         return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
 
     def _gather(self, rows: list[int]) -> Batch:
@@ -323,13 +323,13 @@ def _patch_size(input_size: tuple[int, int], margin: float) -> int:
     return size + (size - longer) % 2
 
 
-def _sample(image: Image.Image, affine: Tensor, size: int) -> np.ndarray:
-    """Return uint8 [size, size, 3]: the image under `affine` [2, 3], bilinear, black outside."""
+def sample_image(image: Image.Image, affine: Tensor, size: tuple[int, int]) -> np.ndarray:
+    """Return uint8 [H, W, 3] of `size` (H, W): the image under `affine` [2, 3], bilinear, black outside."""
     inverse = invert_affine(affine[None].double())[0]
     linear = inverse[:, :2]
     # Pillow counts from the edge of the first pixel, not from its centre.
     offset = inverse[:, 2] + 0.5 - linear.sum(1) / 2
     coefficients = torch.cat([linear, offset[:, None]], dim=1).flatten().tolist()
     return np.array(
-        image.transform((size, size), Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
+        image.transform(size[::-1], Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR)
     )

@@ -1,5 +1,6 @@
 """A network that finds poses in images: a backbone and a representation."""
 
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -26,12 +27,14 @@ class PoseEstimator(nn.Module):
         return self.representation(self.backbone(images))
 
     @torch.inference_mode()
-    def predict(self, images: Tensor, *, flip_test: bool = False) -> Keypoints:
+    def predict(self, images: Tensor, *, flip_test: bool = False, joint_scores: bool = False) -> Keypoints:
         """Return the poses in images.
 
         Args:
             images: [B, 3, H, W] RGB, normalised by the mean and standard deviation of ImageNet.
             flip_test: merge with the prediction on the mirrored images; both pass in one batch of 2 B.
+            joint_scores: score each joint by itself, also where the released code repeats one number for all
+                joints; see `Representation.joint_scores`.
 
         Returns:
             `keypoints` [B, K, D] input pixels (3D: millimetres) and `scores` [B, K].
@@ -45,10 +48,18 @@ class PoseEstimator(nn.Module):
         size = self.representation.input_size
         if size is not None and tuple(images.shape[2:]) != size:
             raise ValueError(f"images: expected {size} pixels (height, width), got {tuple(images.shape[2:])}")
-        if not flip_test:
-            return self.representation.decode(self(images))
+        prediction = self.merged(images) if flip_test else self(images)
+        found = self.representation.decode(prediction)
+        return (
+            replace(found, scores=self.representation.joint_scores(prediction, found))
+            if joint_scores
+            else found
+        )
+
+    def merged(self, images: Tensor) -> Any:
+        """Return the prediction for images [B, 3, H, W] merged with that for their mirror images."""
         both = self(torch.cat([images, images.flip(3)]))
         B = len(images)
         upright = type(both)(*(part[:B] for part in both))
         mirrored = type(both)(*(part[B:] for part in both))
-        return self.representation.decode(self.representation.merge_flipped(upright, mirrored))
+        return self.representation.merge_flipped(upright, mirrored)

@@ -45,7 +45,7 @@ def draw_skeleton(
         if min(visible[start], visible[end]) > 0:
             hidden = min(visible[start], visible[end]) == 1
             _draw_limb(axes, keypoints[[start, end]], color or limb_color, hidden=hidden, scale=scale)
-    _draw_joints(axes, keypoints, visible, _joint_colors(skeleton, color), scale=scale)
+    _draw_joints(axes, keypoints, visible, joint_colors(skeleton, color), scale=scale)
 
 
 def _draw_limb(axes: Axes, ends: np.ndarray, color: str, *, hidden: bool, scale: float) -> None:
@@ -78,7 +78,7 @@ def _draw_joints(
         )
 
 
-def _joint_colors(skeleton: Skeleton, color: str | None) -> np.ndarray:
+def joint_colors(skeleton: Skeleton, color: str | None) -> np.ndarray:
     """Return [K] colours: that of the last limb that ends at the joint, grey for a joint without limbs."""
     colors = np.full(skeleton.num_keypoints, color or "#7f7f7f", dtype=object)
     if color is None:

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageOps
 
 from pctlib.data.images import (
     MAX_PIXELS_VARIABLE,
@@ -17,6 +17,7 @@ from pctlib.data.images import (
     normalize,
     orientation,
     read_image,
+    read_photograph,
     reduction_affine,
 )
 
@@ -248,3 +249,49 @@ def test_the_cause_of_an_exchanged_size_is_named(tmp_path, tag):
 def test_an_unknown_orientation_is_none(tmp_path):
     assert orientation(rotated(tmp_path / "a.jpg", 9)) == 1
     assert orientation(save(tmp_path / "b.jpg", gradient())) == 1
+
+
+@pytest.mark.parametrize("tag", [1, *ORIENTATIONS])
+def test_photographs_are_turned_as_viewers_show_them(tmp_path, tag):
+    exif = Image.Exif()
+    exif[274] = tag
+    stored = gradient(32, 48)
+    file = save(tmp_path / "a.png", stored, exif=exif)
+    shown = read_photograph(file)
+    expected = np.asarray(ImageOps.exif_transpose(Image.open(file)))
+    np.testing.assert_array_equal(shown, expected)
+    assert shown.flags.c_contiguous
+    np.testing.assert_array_equal(read_photograph(Image.open(file)), expected)
+    np.testing.assert_array_equal(read_image(file)[0], stored)
+
+
+def test_photographs_of_other_kinds(tmp_path):
+    alpha = np.dstack([gradient(), np.zeros((48, 64), np.uint8)])
+    alpha[:, 32:, 3] = 255
+    for name in ("a.png", "a.webp"):
+        options = {"lossless": True} if name.endswith("webp") else {}
+        shown = read_photograph(save(tmp_path / name, alpha, **options))
+        assert (shown[:, :32] == 255).all()
+        np.testing.assert_array_equal(shown[:, 32:], gradient()[:, 32:])
+    grey = read_photograph(save(tmp_path / "grey.png", gradient()[..., 0]))
+    np.testing.assert_array_equal(grey, np.repeat(gradient()[..., :1], 3, 2))
+    deep = Image.fromarray(gradient()[..., 0].astype(np.uint16) * 257)
+    deep.save(tmp_path / "deep.png")
+    np.testing.assert_array_equal(read_photograph(tmp_path / "deep.png"), grey)
+    palette = save(tmp_path / "palette.png", np.full((4, 4, 3), 204, np.uint8), mode="P")
+    assert (read_photograph(palette) == 204).all()
+
+
+def test_what_is_no_photograph(tmp_path):
+    picture = gradient()
+    assert read_photograph(picture) is picture
+    for wrong, message in (
+        (picture.astype(np.float32), r"expected uint8 \[H, W, 3\] in RGB, got float32 \[48, 64, 3\]"),
+        (picture[:0], r"has no pixels, its shape is \[0, 64, 3\]"),
+        (3, "expected a file, an image of Pillow or an array, got int"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            read_photograph(wrong)
+    (tmp_path / "text.jpg").write_text("no picture")
+    with pytest.raises(ValueError, match=r"text\.jpg: not an image"):
+        read_photograph(tmp_path / "text.jpg")

@@ -53,6 +53,8 @@ def test_prediction_and_one_pass_of_a_doubled_batch(flip_test):
     assert poses.scores.tolist() == [[3], [3]]
     assert not poses.scores.requires_grad
     assert estimator.backbone.batches == [4 if flip_test else 2]
+    by_joint = estimator.predict(images, flip_test=flip_test, joint_scores=True)
+    assert by_joint.scores.tolist() == poses.scores.tolist()
 
 
 @pytest.mark.parametrize("shape", [(2, 3, 7, 5), (2, 3, 10, 14)])

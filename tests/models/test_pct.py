@@ -1,6 +1,7 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from helpers.hand_made_tokenizer import HandMadeTokenizer
 
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
@@ -12,6 +13,7 @@ from pctlib.models.representations.pct import (
     PCTTarget,
     TokenHead,
     token_accuracy,
+    token_spread,
 )
 from pctlib.models.tokenizer import PoseTokenizer, features_at
 
@@ -239,3 +241,33 @@ def test_token_accuracy():
     labels = torch.tensor([[1, 0]])
     accuracy = token_accuracy(logits, labels, top=(1, 2, 4))
     assert {k: v.item() for k, v in accuracy.items()} == {1: 0.0, 2: 50.0, 4: 100.0}
+
+
+def test_the_spread_of_a_joint_is_the_root_of_the_summed_variances_of_its_tokens():
+    values, moves = [0.0, 3.0, 10.0], [[True, False], [True, True]]
+    tokenizer = HandMadeTokenizer(moves, values)
+    chances = torch.tensor([[[0.5, 0.5, 0.0], [0.2, 0.3, 0.5]], [[1.0, 0, 0], [0, 0, 1.0]]])
+    logits = (chances + 1e-30).log()
+    mean = (chances * torch.tensor(values)).sum(2, keepdim=True)
+    variance = (chances * (torch.tensor(values) - mean) ** 2).sum(2)  # [B, M]
+    expected = torch.stack([variance.sum(1), variance[:, 1]], 1).sqrt()
+    torch.testing.assert_close(token_spread(tokenizer, logits), expected, atol=1e-5, rtol=1e-5)
+    assert (token_spread(tokenizer, logits, top=1) <= expected + 1e-5).all()
+
+
+def test_each_joint_has_a_score_of_its_own_beside_the_published_one():
+    classifier, (features, _, _) = _classifier().eval(), _batch()
+    with torch.inference_mode():
+        prediction = classifier(features)
+        scores = classifier.joint_scores(prediction, classifier.decode(prediction))
+    assert scores.shape == (B, K)
+    assert ((scores > 0) & (scores < 1)).all()
+    assert (scores.std(1) > 0).all()
+    published = classifier.decode(prediction).scores
+    assert (published.std(1) == 0).all()
+    expected = torch.exp(-token_spread(classifier.tokenizer, prediction.logits) / (0.05 * (64 * 96) ** 0.5))
+    torch.testing.assert_close(scores, expected)
+    doubt = prediction._replace(logits=torch.zeros_like(prediction.logits))
+    sure = prediction._replace(logits=1e4 * F.one_hot(prediction.logits.argmax(2), V).float())
+    torch.testing.assert_close(classifier.joint_scores(sure, classifier.decode(sure)), torch.ones(B, K))
+    assert (classifier.joint_scores(doubt, classifier.decode(doubt)) < 1).all()

@@ -58,6 +58,15 @@ class Representation(nn.Module):
         """Return the poses a prediction stands for."""
         raise NotImplementedError
 
+    def joint_scores(self, prediction: Any, found: Keypoints) -> Tensor:
+        """Return a score of each joint by itself, [B, K]: that of `decode`, unless it repeats one number.
+
+        Args:
+            prediction: of `forward`.
+            found: what `decode` made of it.
+        """
+        return found.scores
+
     def merge_flipped(self, prediction: Any, flipped: Any) -> Any:
         """Return the mean of a prediction and of `flipped`, the prediction on the mirrored images."""
         raise NotImplementedError
