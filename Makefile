@@ -11,10 +11,10 @@ DATA_ROOT ?=
 ENV := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help study test lab lint bench lock clean
+.PHONY: help study test test-fuzz lab lint bench lock clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /  make \1\t/' | expand -t 16
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
 
 $(ENV): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and f"Python 3.11 or later is needed, {sys.executable} is {sys.version.split()[0]}; name another with PYTHON=...")'
@@ -29,6 +29,9 @@ study: $(ENV)  ## run the study: PROFILE=demo|extended|paper DATA=procedural|coc
 
 test: $(ENV)  ## run all tests (ARGS="-k tokenizer" for some)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile $(ARGS)
+
+test-fuzz: $(ENV)  ## read thousands of damaged files of every format (ARGS="--seeds 100 h36m" for some)
+	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults.fuzz $(ARGS)
 
 lab: $(ENV)  ## open JupyterLab on the notebooks
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter lab notebooks

@@ -59,6 +59,14 @@ def plain_numbers(value: Any) -> Any:
 _NATIVE = "<" if sys.byteorder == "little" else ">"
 
 
+def _pairs(flipped: Any, K: int, place: str) -> list[tuple[int, int]]:
+    """Return the pairs of keypoints that a permutation of 0..K - 1 exchanges."""
+    whole = isinstance(flipped, list) and all(type(index) is int for index in flipped)
+    if not whole or sorted(flipped) != list(range(K)):
+        raise ValueError(f"{place}: flip_indices: expected each of 0..{K - 1} once, got {flipped!r}")
+    return [(a, b) for a, b in enumerate(flipped) if a < b]
+
+
 def skeleton_of(described: Any, file: str | Path) -> Skeleton:
     """Return the keypoint set that `dataset_meta` of mmpose 1.x describes.
 
@@ -75,11 +83,7 @@ def skeleton_of(described: Any, file: str | Path) -> Skeleton:
         )
     ordered = [names[index] for index in range(len(names))]
     flipped = plain_numbers(described.get("flip_indices"))
-    if flipped is not None and (
-        not isinstance(flipped, list) or sorted(map(str, flipped)) != sorted(map(str, names))
-    ):
-        raise ValueError(f"{place}: flip_indices: expected each of 0..{len(names) - 1} once, got {flipped!r}")
-    pairs = None if flipped is None else [(a, b) for a, b in enumerate(flipped) if a < b]
+    pairs = None if flipped is None else _pairs(flipped, len(names), place)
     try:
         return known_skeleton(
             make_skeleton(

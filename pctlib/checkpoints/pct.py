@@ -5,7 +5,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from pctlib.checkpoints.files import NameTable, Shapes, count, load_strictly, part
+from pctlib.checkpoints.files import NameTable, Shapes, count, load_strictly, naming, part
 from pctlib.checkpoints.swin import load_swin
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
@@ -139,17 +139,18 @@ def load_tokenizer(state: Mapping[str, Tensor], file: str | Path, *, prefix: str
     guide_channels, guide_dim = 0, 0
     if "start_img_embed.weight" in state:
         guide_dim, guide_channels = (shapes.size("start_img_embed.weight", axis) for axis in (0, 1))
-    tokenizer = PoseTokenizer(
-        shapes.size("token_mlp.weight", 1),
-        shapes.size("token_mlp.weight", 0),
-        codebook_size=shapes.size("codebook", 0),
-        token_dim=shapes.size("codebook", 1),
-        encoder=_mixer_size(state, shapes, "encoder", dim),
-        decoder=_mixer_size(state, shapes, "decoder", shapes.size("decoder_start.weight", 0)),
-        num_dims=shapes.size("recover_embed.weight", 0),
-        guide_channels=guide_channels,
-        guide_ratio=guide_dim / dim,
-    )
+    sizes = {
+        "codebook_size": shapes.size("codebook", 0),
+        "token_dim": shapes.size("codebook", 1),
+        "encoder": _mixer_size(state, shapes, "encoder", dim),
+        "decoder": _mixer_size(state, shapes, "decoder", shapes.size("decoder_start.weight", 0)),
+        "num_dims": shapes.size("recover_embed.weight", 0),
+        "guide_channels": guide_channels,
+        "guide_ratio": guide_dim / dim if dim else 0.0,
+    }
+    num_tokens, num_keypoints = (shapes.size("token_mlp.weight", axis) for axis in (0, 1))
+    with naming(file):
+        tokenizer = PoseTokenizer(num_keypoints, num_tokens, **sizes)
     load_strictly(tokenizer, state, TOKENIZER_NAMES, file, prefix=prefix)
     return tokenizer.eval()
 

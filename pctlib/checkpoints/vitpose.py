@@ -179,7 +179,8 @@ def _without_leftovers(state: Mapping[str, Tensor], file: str | Path) -> dict[st
         return authors_names(state, file)
     state = {name: value for name, value in state.items() if name != _BACKBONE + _CLASS_TOKEN}
     fc2, positions = state.get(f"{_BACKBONE}blocks.0.mlp.fc2.weight"), state.get(f"{_BACKBONE}pos_embed")
-    folded = fc2 is not None and positions is not None and len(fc2) == positions.shape[-1]
+    known = fc2 is not None and positions is not None and fc2.ndim == 2 and positions.ndim == 3
+    folded = known and fc2.shape[0] == positions.shape[2]
     if not folded or not count(state, f"{_BACKBONE}blocks.0.mlp.experts."):
         return state
     return {

@@ -89,9 +89,17 @@ def _camera(values: Any, where: str) -> Camera:
     for name, size in {"R": 9, "T": 3, "f": 2, "c": 2, "k": 3, "p": 2, "w": 1, "h": 1}.items():
         if name not in values:
             raise ValueError(f"{where}: parameter {name} is missing, it has {', '.join(map(str, values))}")
-        arrays[name] = np.asarray(values[name], np.float64).reshape(-1)
+        try:
+            arrays[name] = np.asarray(values[name], np.float64).reshape(-1)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise ValueError(f"{where}: parameter {name} needs {size} numbers ({error})") from error
         if arrays[name].size != size:
             raise ValueError(f"{where}: parameter {name} needs {size} numbers, got {arrays[name].size}")
+        if not np.isfinite(arrays[name]).all():
+            raise ValueError(f"{where}: parameter {name} must be finite, got {arrays[name].tolist()}")
+    for name in ("w", "h"):
+        if not 1 <= arrays[name][0] < 2**31:
+            raise ValueError(f"{where}: parameter {name} must be a size in pixels, got {arrays[name][0]:g}")
     rotation = arrays["R"].reshape(3, 3).T  # stored camera -> world
     if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-4):
         raise ValueError(f"{where}: R is not a rotation")

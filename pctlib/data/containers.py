@@ -1,8 +1,11 @@
 """Reading Matlab, HDF5, npz and pickle files without running what they may hold."""
 
 import pickle
+import tokenize
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,6 +29,21 @@ _MATLAB_FAULTS = (
     LookupError,
     EOFError,
     OSError,
+)
+# What zipfile and numpy raise for an archive, or the header of an array in it, that is damaged.
+_NPZ_FAULTS = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    OSError,
+    ValueError,
+    TypeError,
+    SyntaxError,
+    tokenize.TokenError,
+    LookupError,
+    RuntimeError,
+    MemoryError,
+    OverflowError,
 )
 _ARRAY_MODULES = ("numpy.core.multiarray", "numpy._core.multiarray")  # before and since numpy 2
 _BUFFER_MODULES = ("numpy.core.numeric", "numpy._core.numeric")
@@ -79,15 +97,23 @@ def read_object_npz(path: str | Path, name: str) -> Any:
             reason.
     """
     path = existing_file(path)
-    try:
-        with zipfile.ZipFile(path) as archive:
-            if f"{name}.npy" not in archive.namelist():
-                known = ", ".join(member.removesuffix(".npy") for member in archive.namelist())
-                raise ValueError(f"{path}: array {name} is missing, the file has {known}")
+    with path.open("rb") as file, _whole_npz(path), zipfile.ZipFile(file) as archive:
+        names = [member.removesuffix(".npy") for member in archive.namelist()]
+        if name in names:
             with archive.open(f"{name}.npy") as stream:
                 return _read_object_array(stream, f"{path}, array {name}")
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path}: not a whole npz file ({error})") from error
+    raise ValueError(f"{path}: array {name} is missing, the file has {', '.join(names)}")
+
+
+@contextmanager
+def _whole_npz(path: Path) -> Iterator[None]:
+    """Raise the error that names the file for anything that goes wrong with its archive inside."""
+    try:
+        yield
+    except _NPZ_FAULTS as error:
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: not a whole npz file ({' '.join(str(error).split())})") from error
 
 
 def _read_object_array(stream: BinaryIO, where: str) -> Any:
@@ -104,11 +130,8 @@ def _read_object_array(stream: BinaryIO, where: str) -> Any:
 def _unpickle(stream: BinaryIO, where: str) -> Any:
     try:
         return _ArraysOnly(stream, encoding="latin1").load()
-    # A damaged pickle can raise almost anything; all of it means the same for the reader.
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError) as error:
+    except Exception as error:  # damaged bytes can raise almost anything; all of it means the same
         raise ValueError(f"{where}: refused or damaged pickle ({error})") from error
-    except (AttributeError, ImportError, OverflowError, MemoryError) as error:
-        raise ValueError(f"{where}: damaged pickle ({error})") from error
 
 
 def read_npz(path: str | Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
@@ -119,15 +142,12 @@ def read_npz(path: str | Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:
         ValueError: if it is damaged, lacks one of them, or one holds Python objects.
     """
     path = existing_file(path)
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            missing = [name for name in names if name not in archive.files]
-            if missing:
-                known = ", ".join(archive.files)
-                raise ValueError(f"{path}: array {missing[0]} is missing, the file has {known}")
-            return {name: archive[name] for name in names}
-    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
-        raise ValueError(f"{path}: not a whole npz file ({error})") from error
+    with path.open("rb") as file, _whole_npz(path), np.load(file, allow_pickle=False) as archive:
+        known = list(archive.files)
+        missing = [name for name in names if name not in known]
+        if not missing:
+            return {name: np.asarray(archive[name]) for name in names}
+    raise ValueError(f"{path}: array {missing[0]} is missing, the file has {', '.join(known)}")
 
 
 def read_hdf5_fields(path: str | Path, names: tuple[str, ...]) -> dict[str, np.ndarray]:

@@ -53,17 +53,18 @@ def read_h36m(
             camera is missing, or the bodies are of a size that other units than metres explain.
     """
     arrays = read_npz(annotations, ("imgname", "center", "scale", "part", "S"))
-    N = len(arrays["imgname"])
+    frames = _texts(arrays["imgname"], f"{annotations}: array imgname")
+    N = len(frames)
     for name, shape in {"center": (N, 2), "scale": (N,), "part": (N, _K, 3), "S": (N, _K, 4)}.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{annotations}: array {name} needs shape {shape}, got {arrays[name].shape}")
+        arrays[name] = _numbers(arrays[name], f"{annotations}: array {name}")
     sides = _PIXELS_PER_SCALE * arrays["scale"][:, None]  # [N, 1]
     boxes = np.concatenate([arrays["center"] - sides / 2, sides, sides], axis=1)  # [N, 4]
     labelled = arrays["part"][..., 2] > 0
-    names = [str(name) for name in arrays["imgname"]]
-    views = None if cameras is None else _cameras_of(names, read_h36m_cameras(cameras), str(cameras))
+    views = None if cameras is None else _cameras_of(frames, read_h36m_cameras(cameras), str(cameras))
     return _people(
-        names=names,
+        names=frames,
         views=views,
         images_dir=Path(images_dir),
         boxes=boxes,
@@ -114,8 +115,8 @@ def read_h36m_videopose(
     if frame_step < 1:
         raise ValueError(f"frame_step must be 1 or more, got {frame_step}")
     films = _Films(
-        positions=read_object_npz(positions_3d, "positions_3d"),
-        pixels=None if positions_2d is None else read_object_npz(positions_2d, "positions_2d"),
+        positions=_by_action(positions_3d, "positions_3d"),
+        pixels=None if positions_2d is None else _by_action(positions_2d, "positions_2d"),
         cameras=read_h36m_cameras(cameras),
         source=str(positions_3d),
     )
@@ -134,6 +135,43 @@ def read_h36m_videopose(
         source=str(positions_3d),
         excluded={"no 2D joints": excluded} if excluded else {},
     )
+
+
+def _by_action(path: str | Path, name: str) -> dict[str, dict[str, Any]]:
+    """Return what an archive of VideoPose3D holds of each subject and action."""
+    subjects = read_object_npz(path, name)
+    where = f"{path}, array {name}"
+    if not isinstance(subjects, dict):
+        raise ValueError(f"{where}: expected a dict of subjects, got {type(subjects).__name__}")
+    for subject, actions in subjects.items():
+        if not isinstance(actions, dict) or not all(isinstance(action, str) for action in actions):
+            raise ValueError(f"{where}: {subject} must be a dict of actions by name, got {str(actions)[:80]}")
+    return subjects
+
+
+def _texts(array: np.ndarray, where: str) -> list[str]:
+    """Return an array [N] of text, in either kind of numpy's, as a list."""
+    if array.ndim != 1 or array.dtype.kind not in "US":
+        raise ValueError(f"{where} needs N names of images, got {array.dtype} {array.shape}")
+    try:
+        names = [name.decode() if isinstance(name, bytes) else name for name in array.tolist()]
+        for name in names:
+            name.encode()
+            name.casefold()
+    except (ValueError, SystemError) as error:  # damaged text may be of no characters at all
+        raise ValueError(f"{where}: a name is no text ({error})") from error
+    return names
+
+
+def _numbers(value: Any, where: str) -> np.ndarray:
+    """Return an array of real numbers as float64; refuse anything else."""
+    try:
+        array = np.asarray(value)
+    except ValueError as error:  # lists of different lengths
+        raise ValueError(f"{where} is no array ({error})") from error
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{where} needs real numbers, got {array.dtype}")
+    return array.astype(np.float64)
 
 
 def h36m_actions(people: People) -> list[str]:
@@ -191,14 +229,15 @@ def _actions(films: _Films, subjects: tuple[str, ...]) -> Iterator[tuple[str, st
     """Yield subject, action and world positions [T, 17, 3] in millimetres."""
     for subject in subjects:
         if subject not in films.positions:
-            known = ", ".join(films.positions)
+            known = ", ".join(map(str, films.positions))
             raise ValueError(f"{films.source}: subject {subject} is missing, the file has {known}")
-        for action, positions in sorted(films.positions[subject].items()):
-            if np.ndim(positions) != 3 or np.shape(positions)[1:] != (32, 3):
+        for action, value in sorted(films.positions[subject].items()):
+            positions = _numbers(value, f"{films.source}: {subject}, {action}")
+            if positions.ndim != 3 or positions.shape[1:] != (32, 3):
                 raise ValueError(
-                    f"{films.source}: {subject}, {action} needs shape (T, 32, 3), got {np.shape(positions)}"
+                    f"{films.source}: {subject}, {action} needs shape (T, 32, 3), got {positions.shape}"
                 )
-            yield subject, action, positions[:, _KEPT_OF_32].astype(np.float64) * _MM_PER_METRE
+            yield subject, action, positions[:, _KEPT_OF_32] * _MM_PER_METRE
 
 
 def _all_films(films: _Films, subjects: tuple[str, ...], frame_step: int) -> tuple[list[tuple], int]:
@@ -221,18 +260,21 @@ def _one_film(
     """Return names, 2D joints [T, 17, 2], 3D joints [T, 17, 3] and image sizes [T, 2] of the kept frames."""
     if (subject, _CAMERAS[view]) not in films.cameras:
         raise ValueError(f"{films.source}: the cameras have none for {subject}, {_CAMERAS[view]}")
-    camera = films.cameras[subject, _CAMERAS[view]]
+    camera, seen = films.cameras[subject, _CAMERAS[view]], f"{subject}, {action}, camera {_CAMERAS[view]}"
     frames = np.arange(0, len(positions), frame_step)
     keypoints_3d = camera.world_to_camera(positions[frames])
     if films.pixels is None:
-        keypoints_image = camera.project(keypoints_3d)
+        try:
+            keypoints_image = camera.project(keypoints_3d)
+        except ValueError as error:
+            raise ValueError(f"{films.source}: {seen}: {error}") from error
     else:
-        pixels = np.asarray(films.pixels[subject][action][view])
+        where, views = f"{films.source}: 2D joints of {seen}", films.pixels[subject][action]
+        if not isinstance(views, list | tuple | np.ndarray) or len(views) != len(_CAMERAS):
+            raise ValueError(f"{where}: expected a list of {len(_CAMERAS)} cameras")
+        pixels = _numbers(views[view], where)
         if pixels.shape[1:] != (_K, 2) or len(pixels) < len(positions):
-            raise ValueError(
-                f"{films.source}: 2D joints of {subject}, {action}, camera {_CAMERAS[view]} need shape "
-                f"({len(positions)}, {_K}, 2), got {pixels.shape}"
-            )
+            raise ValueError(f"{where} need shape ({len(positions)}, {_K}, 2), got {pixels.shape}")
         keypoints_image = pixels[frames]  # detections may have a few frames more than the poses
     film = f"{subject}_{action.replace(' ', '_')}.{_CAMERAS[view]}"
     names = [f"{subject}/{film}/{film}_{frame + 1:06d}.jpg" for frame in frames]
