@@ -1,12 +1,12 @@
 import pytest
 import yaml
 
-from pctlib.checkpoints.shipped import FOLDER, shipped_names
 from pctlib.io import read_json
 from pctlib.paths import project_root
 from pctlib.profiles.backbones import load_start_profile, start_backbones, start_file
 from pctlib.profiles.profile import load_profile, profile_names
 from pctlib.study.people import TRAIN_SEED, VAL_SEED
+from pctlib.training.shipped import FOLDER, shipped_names
 
 
 def changed(tmp_path, **people):

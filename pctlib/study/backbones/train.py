@@ -10,7 +10,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pctlib.checkpoints.shipped import load_shipped, save_shipped
 from pctlib.data.augmentation import Inputs
 from pctlib.data.people import People
 from pctlib.io import read_json, write_json
@@ -30,6 +29,7 @@ from pctlib.study.tasks import EstimatorTask
 from pctlib.training.loop import TrainingResult, train
 from pctlib.training.plan import Step, mix_seed, plan_epoch
 from pctlib.training.settings import TrainingSettings
+from pctlib.training.shipped import load_shipped, save_shipped
 
 Size = tuple[int, int]
 _TRIAL_STEPS = 64

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import torch
 
-from pctlib.checkpoints.shipped import starting_backbone
 from pctlib.io import read_tensors, write_json, write_tensors
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
@@ -19,6 +18,7 @@ from pctlib.study.tasks import EstimatorTask
 from pctlib.training.loop import TrainingResult, train
 from pctlib.training.plan import mix_seed
 from pctlib.training.resume import load_weights
+from pctlib.training.shipped import starting_backbone
 from pctlib.workflow.layout import read_description
 
 

@@ -3,7 +3,6 @@ import json
 import pytest
 import torch
 
-from pctlib.checkpoints.shipped import load_shipped
 from pctlib.data.augmentation import Inputs
 from pctlib.data.crops import transform_points
 from pctlib.models.backbones import Backbone
@@ -13,6 +12,7 @@ from pctlib.profiles.backbones import StartProfile
 from pctlib.skeletons import COCO
 from pctlib.study.backbones.run import Order, pretrain_all
 from pctlib.study.backbones.train import at_size, coding_at, resized
+from pctlib.training.shipped import load_shipped
 
 PLAN = StartProfile.model_validate(
     {

@@ -1,9 +1,9 @@
 import pytest
 import torch
 
-from pctlib.checkpoints.shipped import FOLDER, load_shipped, save_shipped, shipped_names, starting_backbone
 from pctlib.io import read_json, read_tensors, write_json
 from pctlib.models.backbones import Backbone
+from pctlib.training.shipped import FOLDER, load_shipped, save_shipped, shipped_names, starting_backbone
 
 NAME = "mobilenetv4_conv_small_035"
 
@@ -68,7 +68,7 @@ def test_a_training_starts_from_the_weights_that_its_profile_names(monkeypatch):
     with pytest.raises(ValueError, match=f"'resnet18': {known}"):
         starting_backbone("resnet18", weights="shipped")
     asked = []
-    fake = "pctlib.checkpoints.shipped.Backbone"
+    fake = "pctlib.training.shipped.Backbone"
     monkeypatch.setattr(fake, lambda *_, pretrained, **__: asked.append(pretrained))
     starting_backbone("resnet18", weights="imagenet")
     starting_backbone("resnet18", weights="none")
