@@ -44,7 +44,7 @@ class BodyJoints(BodyModel):
 
     def __init__(self, body: BodyModel) -> None:
         nn.Module.__init__(self)
-        self.parents, self._levels = body.parents, body._levels
+        self.parents, self._levels, self.bends_hands = body.parents, body._levels, body.bends_hands
         triangles = [body.landmark_faces, body.contour_faces]
         faces = torch.cat([part.flatten() for part in triangles if part is not None])
         kept = torch.cat((body.named_vertex_ids, body.faces[faces].flatten())).unique()  # [V']

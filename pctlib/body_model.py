@@ -111,6 +111,8 @@ class BodyModel(nn.Module):
         self._keep("landmark_weights", fields["lmk_bary_coords"])  # [51, 3]
         self._keep_index("contour_faces", fields.get("dynamic_lmk_faces_idx"))  # [79, 17]
         self._keep("contour_weights", fields.get("dynamic_lmk_bary_coords"))  # [79, 17, 3]
+        # known without looking at a tensor, which may be on a device or on none
+        self.bends_hands = not flat_hand and any(np.any(fields[f"hands_mean{side}"]) for side in "lr")
         for side in ("left", "right"):
             self._keep(
                 f"{side}_hand_mean", np.asarray(fields[f"hands_mean{side[0]}"]) * (not flat_hand)

@@ -365,3 +365,81 @@ class FlexibilityProfile(FamilyProfile):
             if min(size) < 32 or any(side % 16 for side in size):
                 raise ValueError(f"input_sizes: expected multiples of 16 from 32 on, got {list(size)}")
         return self
+
+
+class DeformableProfile(Section):
+    """Size of OSX's deformable decoders; the defaults are the published ones."""
+
+    width: int = Field(default=256, gt=0, multiple_of=4)
+    num_layers: int = Field(default=6, gt=0)
+    hidden: int = Field(default=1024, gt=0, description="of the feed-forward part")
+    num_heads: int = Field(default=8, gt=0)
+    num_points: int = Field(default=4, gt=0, description="places each head looks at in each map")
+    groups: int = Field(
+        default=32, gt=0, description="of the norm behind each map's projection; divides width"
+    )
+    dropout: float = Field(default=0.1, ge=0, lt=1)
+
+    @model_validator(mode="after")
+    def _divided(self) -> "DeformableProfile":
+        for name in ("num_heads", "groups"):
+            if self.width % getattr(self, name):
+                raise ValueError(
+                    f"{name}: expected a divisor of width {self.width}, got {getattr(self, name)}"
+                )
+        return self
+
+
+MeshVariant = Literal[
+    "global feature",
+    "tokens only",
+    "tokens only, root as axis-angle",
+    "OSX without decoder",
+    "OSX without face decoder",
+    "OSX",
+    "separate crops",
+]
+
+
+class MeshProfile(VitFamilyProfile):
+    """OSX at any size, and what it is compared with."""
+
+    variants: tuple[MeshVariant, ...] = Field(default=get_args(MeshVariant), min_length=1)
+    backbone: BackboneProfile | None = Field(
+        default=None, description="in place of the transformer's patches; its last map has cells of 16 pixels"
+    )
+    encoder_weights: str | None = Field(
+        default=None, description="ViTPose file that a plain transformer starts from, as published"
+    )
+    dim: int = Field(gt=0, multiple_of=4, description="C, width of a token")
+    depth: int = Field(gt=0, description="number of blocks")
+    heads: int = Field(gt=0, description="of each attention; divides dim")
+    drop_path: float = Field(default=0.0, ge=0, lt=1, description="of the last block; rises from 0")
+    body_depth: int = Field(default=16, ge=2, description="cells along z of the body's volume")
+    hand_cells: int = Field(default=16, ge=2, multiple_of=2, description="side of a hand's volume")
+    face_cells: int = Field(default=8, ge=2, multiple_of=2)
+    box_width: int = Field(default=256, ge=2)
+    regressor_width: int = Field(default=512, ge=2)
+    decoder: DeformableProfile = DeformableProfile()
+    joint_weight: float = Field(default=1.0, gt=0, description="of pose and 3D joints; published: 1")
+    body_model: str | None = Field(
+        default=None, description="SMPL-X npz file of the user; none: the embedded body"
+    )
+    body_parts: str | None = Field(default=None, description="folder of SMPL-X's vertex sets of the user")
+    ubody: str | None = Field(
+        default=None, description="folder of UBody, to learn from and measure on its people instead"
+    )
+    augmentation: AugmentationProfile = AugmentationProfile()
+    training: TrainingSettings
+
+    @model_validator(mode="after")
+    def _goes_together(self) -> "MeshProfile":
+        if self.dim % self.heads:
+            raise ValueError(f"heads: expected a divisor of dim {self.dim}, got {self.heads}")
+        if self.backbone is not None and self.encoder_weights:
+            raise ValueError("encoder_weights: of a plain transformer, but there is a backbone")
+        if (self.body_model is None) != (self.body_parts is None):
+            raise ValueError("body_model, body_parts: expected both or none")
+        if self.ubody and not self.body_model:
+            raise ValueError("body_model: the bodies of UBody are SMPL-X's, so its file is needed")
+        return self

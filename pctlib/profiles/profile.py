@@ -21,6 +21,7 @@ from pctlib.profiles.pages import (
     JointProfile,
     KnowledgeTokenProfile,
     MaskedProfile,
+    MeshProfile,
     OcclusionProfile,
 )
 from pctlib.profiles.sections import (
@@ -44,10 +45,6 @@ class Profile(Section):
     description: str
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     device: str = "auto"
-    onednn: Literal["auto", "off"] = Field(
-        default="auto",
-        description="auto: for fp32 products on a CPU where trying shows it as exact and faster",
-    )
     workers: int = Field(default=2, ge=0)
     skip_broken: bool = Field(
         default=False,
@@ -71,20 +68,18 @@ class Profile(Section):
     distillation: DistillationProfile | None = None
     masked: MaskedProfile | None = None
     joint: JointProfile | None = None
+    mesh: MeshProfile | None = None
     knowledge_token: KnowledgeTokenProfile | None = None
     flexibility: FlexibilityProfile | None = None
 
     @property
     def torch_device(self) -> "torch.device":
-        """The device that "auto" stands for here; a CPU computes from now on as the profile says."""
-        # Profiles are read where torch would only cost seconds.
-        from pctlib.training.arithmetic import choose_arithmetic
-        from pctlib.training.device import choose_device
+        """The device that "auto" stands for on this machine."""
+        from pctlib.training.device import (
+            choose_device,  # profiles are read where torch would only cost seconds
+        )
 
-        device = choose_device(self.device)
-        if device.type == "cpu":
-            choose_arithmetic(allowed=self.onednn == "auto")
-        return device
+        return choose_device(self.device)
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "Profile":

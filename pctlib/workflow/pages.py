@@ -179,6 +179,7 @@ PAGES = (
         needs=("heatmap", "classifier"),
         after=("comparison",),
     ),
+    Page("mesh", "15_mesh", "Whole-body meshes", trains=(f"{_PAGES}.mesh.study:MeshStudy",)),
     Page(
         "results",
         "90_results",

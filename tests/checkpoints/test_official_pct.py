@@ -203,7 +203,6 @@ def _assert_close(actual, expected, limit):
     torch.testing.assert_close(actual, expected, atol=limit, rtol=0)
 
 
-@pytest.mark.usefixtures("either_route")
 def test_recorded_tokenizer(golden):
     record = golden("pct_tokenizer")
     tokenizer = load_tokenizer(record.state, "pct_tokenizer.npz")
@@ -215,7 +214,6 @@ def test_recorded_tokenizer(golden):
     assert torch.equal(output.indices, record.outputs["indices"])
 
 
-@pytest.mark.usefixtures("either_route")
 def test_recorded_guided_tokenizer(golden):
     record = golden("pct_tokenizer_guided")
     state = {name.removeprefix("tokenizer."): value for name, value in record.state.items()}
@@ -242,7 +240,6 @@ def _recorded_classifier(record):
     return build_classifier(parts[0], tokenizer, "pct_head.npz")
 
 
-@pytest.mark.usefixtures("either_route")
 def test_recorded_classifier(golden):
     record = golden("pct_head")
     classifier = _recorded_classifier(record)
@@ -273,7 +270,6 @@ def test_recorded_classifier(golden):
         _assert_close_gradients(parameters[HEAD_NAMES.to_ours(name)].grad, value)
 
 
-@pytest.mark.usefixtures("either_route")
 def test_recorded_classifier_with_batch_statistics(golden):
     record = golden("pct_head")
     classifier = _recorded_classifier(record).train()
@@ -299,7 +295,6 @@ def _assert_close_gradients(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=limit)
 
 
-@pytest.mark.usefixtures("either_route")
 def test_recorded_training_step(golden):
     record = golden("pct_tokenizer_train")
     tokenizer = load_tokenizer(record.state, "pct_tokenizer_train.npz").train()

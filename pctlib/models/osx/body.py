@@ -32,13 +32,14 @@ def joint_rotations(body: BodyModel, rotations: Tensor) -> Tensor:
     """
     body_part, left, right, jaw = rotations.split((22, 15, 15, 1), dim=1)
     eyes = torch.eye(3).to(rotations).expand(len(rotations), 2, 3, 3)
-    left, right = _bent(left, body.left_hand_mean), _bent(right, body.right_hand_mean)
+    if body.bends_hands:
+        left, right = _bent(left, body.left_hand_mean), _bent(right, body.right_hand_mean)
     return torch.cat((body_part, jaw, eyes, left, right), dim=1)
 
 
 def _bent(hand: Tensor, mean: Tensor) -> Tensor:
     """Return the rotations of a hand [B, 15, 3, 3] to whose vectors the mean hand [45] is added."""
-    return hand if not mean.any() else rotation_matrix(axis_angle(hand) + mean.view(-1, 3))
+    return rotation_matrix(axis_angle(hand) + mean.view(-1, 3))
 
 
 def osx_order(vectors: Tensor) -> Tensor:

@@ -38,6 +38,8 @@ from pctlib.models.osx.size import (
 from pctlib.models.vit import PATCH
 from pctlib.rotations import axis_angle, rotation_from_6d
 
+_START = 0.1  # of the weights drawn, where a network starts at a mean pose
+
 
 @dataclass(frozen=True)
 class MeshPrediction:
@@ -178,6 +180,21 @@ class OSX(nn.Module):
             **found,
         )
 
+    def start_at(self, mean: Tensor) -> None:
+        """Let an untrained network begin near a mean pose, in place; as HMR does, and OSX's release not.
+
+        Six numbers near 0 are rotations of any angle; a short training would spend itself on leaving those.
+
+        Args:
+            mean: [53, 6] of the rotations, in the order of `MeshPrediction.rotations`.
+        """
+        root, body, _, hands, jaw = mean.split((1, 21, 15, 15, 1))
+        tokens = self.variant == "tokens"
+        start_linear(self.body_regressor.root, root)
+        start_linear(self.body_regressor.body, body)
+        start_linear(self.hand_regressor if tokens else self.hand_regressor.pose, hands)
+        start_linear(self.face_regressor.jaw, jaw)
+
     def _boxes(self, center: Tensor, size: Tensor) -> Tensor:
         margin = center.new_tensor([HAND_MARGIN, HAND_MARGIN, FACE_MARGIN])
         return square_boxes(center.detach(), size.detach(), margin, cell=PATCH)
@@ -220,6 +237,13 @@ class OSX(nn.Module):
         queries = self.face_position.query(crops[1], places)
         queries = self.face_decoder(queries, crops, places[..., :2] / cells)
         return *self.face_regressor(crops[2], queries, places), places
+
+
+@torch.no_grad()
+def start_linear(layer: nn.Linear, numbers: Tensor) -> None:
+    """Let a layer give `numbers`, of any shape, and hardly anything else at first."""
+    layer.weight.mul_(_START)
+    layer.bias.copy_(numbers.flatten())
 
 
 def mirrored(rotations: Tensor) -> Tensor:

@@ -1,0 +1,1 @@
+"""Whole-body meshes: OSX and what it replaces."""
