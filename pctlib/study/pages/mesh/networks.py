@@ -8,7 +8,6 @@ from torch import nn
 from pctlib.body_joints import BodyJoints
 from pctlib.body_model import BodyModel
 from pctlib.checkpoints.osx import load_encoder
-from pctlib.checkpoints.shipped import starting_backbone
 from pctlib.data.images import IMAGENET_MEAN, IMAGENET_STD
 from pctlib.data.procedural.body import build_body
 from pctlib.io import existing_file
@@ -32,6 +31,7 @@ from pctlib.study.pages.mesh.trainings import (
     WITHOUT_FACE,
 )
 from pctlib.training.plan import mix_seed
+from pctlib.training.shipped import starting_backbone
 
 _VARIANTS: dict[str, Variant] = {
     TOKENS: "tokens",
