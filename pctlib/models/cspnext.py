@@ -122,6 +122,7 @@ class CSPNeXt(nn.Module):
         norm_eps: added to the variance in each norm.
 
     Attributes:
+        depth, width: the factors.
         channels: C of each map.
         strides: input pixels a cell of each map: 2, 4, 8, 16, 32.
 
@@ -144,6 +145,7 @@ class CSPNeXt(nn.Module):
             ConvNormAct(stem // 2, stem // 2, kernel=3),
             ConvNormAct(stem // 2, stem, kernel=3),
         )
+        self.depth, self.width = depth, width
         self.channels, self.strides = [stem], [2, 4, 8, 16, 32][: stages + 1]
         for number, (base_in, base_out, base_blocks) in enumerate(_STAGES[:stages], start=1):
             in_channels, out_channels = int(base_in * width), int(base_out * width)

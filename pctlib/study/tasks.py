@@ -61,6 +61,10 @@ class EstimatorTask:
         """Return the losses of the representation."""
         return model.representation.loss(model(batch.images), self.target(model, batch)), None
 
+    def estimator(self, model: nn.Module) -> PoseEstimator:
+        """Return the estimator of poses within a trained `model`, such as a student beside its teacher."""
+        return model
+
     def target(self, model: PoseEstimator, batch: Inputs) -> Any:
         """Return the target of the representation."""
         return target_of(model.representation, batch)
@@ -68,9 +72,10 @@ class EstimatorTask:
     def after_step(self, model: nn.Module, step: Step, extra: None) -> None:
         """Do nothing."""
 
-    def evaluate(self, model: PoseEstimator) -> dict[str, float]:
+    def evaluate(self, model: nn.Module) -> dict[str, float]:
         """Return the metrics of the validation people."""
-        return judge_any(self.val_crops.people, predict_people(model, self.val_crops))
+        predictions = predict_people(self.estimator(model).eval(), self.val_crops)
+        return judge_any(self.val_crops.people, predictions)
 
 
 @dataclass

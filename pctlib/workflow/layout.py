@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pctlib import __version__
-from pctlib.io import read_json
 from pctlib.paths import project_root, resolve
 from pctlib.profiles.profile import Profile, load_profile, profile_names
 from pctlib.workflow.closure import ROOM, SHOWS, closure, notebook_imports
@@ -260,13 +259,26 @@ def page_code(page: Page) -> tuple[Path, ...]:
     """Return the files that a page is made of: source, templates and published numbers."""
     shown = [*ROOM.glob("reporting/templates/**/*.*"), *ROOM.glob("published/*.csv")]
     export = ["pctlib.reporting.export", "pctlib.workflow.notebooks"]
-    return (*closure([*notebook_imports(notebook_file(page)), *export]), *sorted(shown))
+    imported = closure([*notebook_imports(notebook_file(page)), *export])
+    return (*sorted({*imported, *_networks_code(page)}), *sorted(shown))
 
 
 @cache
 def training_code(page: Page) -> tuple[Path, ...]:
     """Return the source files that what a page trains is made of; what only shows results is none of them."""
-    return tuple(closure([name.partition(":")[0] for name in page.trains], leave_out=SHOWS))
+    return tuple(sorted({*closure(_trains(page), leave_out=SHOWS), *_networks_code(page)}))
+
+
+def _networks_code(page: Page) -> list[Path]:
+    """Return what builds the networks of other pages that a page reads: `load_run` imports it by kind."""
+    read = {*page.needs, *page.guided, *page.after}
+    others = [other for other in PAGES if other.name in read or "*" in read]
+    return closure([name for other in others for name in _trains(other)], leave_out=SHOWS)
+
+
+def _trains(page: Page) -> list[str]:
+    """Return the modules of what a page trains."""
+    return [name.partition(":")[0] for name in page.trains]
 
 
 def _below_root(files: Iterable[Path]) -> list[str]:
@@ -279,26 +291,6 @@ def _below_root(files: Iterable[Path]) -> list[str]:
 def notebook_file(page: Page) -> Path:
     """Return the notebook of a page."""
     return project_root() / "notebooks" / f"{page.notebook}.ipynb"
-
-
-def read_description(folder: str | Path) -> dict[str, Any]:
-    """Return what a trained model of the study is built from, which lies beside its weights.
-
-    Raises:
-        FileNotFoundError: if nothing was trained there; says what trains it.
-        ValueError: if the file is damaged.
-    """
-    folder = Path(folder)
-    if not (folder / "model.json").is_file():
-        made_by = {page.name: page.notebook for page in PAGES if page.seeds == "each"}
-        step = folder.name.rpartition("-seed")[0]
-        first = (
-            f"run notebook {made_by[step]} first" if step in made_by else "run the notebook that trains it"
-        )
-        raise FileNotFoundError(
-            f"no trained model: {folder / 'model.json'} is missing; {first}, or make study"
-        )
-    return read_json(folder / "model.json")
 
 
 def out_folder(out_dir: str | Path) -> Path:

@@ -14,7 +14,7 @@ from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.methods import load_any
-from pctlib.study.stages.heatmap import build_heatmap, save_model
+from pctlib.study.stages.heatmap import build_heatmap, save_staged
 
 PROFILE = load_profile("smoke", crop__evaluation_padding=1.12)
 
@@ -30,7 +30,7 @@ def files(tmp_path):
     torch.manual_seed(0)
     backbone = build_backbone(PROFILE)
     model = PoseEstimator(backbone, build_heatmap(PROFILE, backbone, COCO))
-    save_model(model, PROFILE, COCO, tmp_path / "run")
+    save_staged(model, "heatmap", PROFILE, COCO, tmp_path / "run")
     return (
         people,
         tmp_path / "run",
@@ -49,8 +49,8 @@ def test_the_study_predicts_the_same_and_the_file_can_be_evaluated(files, tmp_pa
     assert done.exit_code == 0, done.output
     assert "4 boxes" in done.output
     results = {entry["image_id"]: entry for entry in json.loads((tmp_path / "r.json").read_text())}
-    model, size, padding, udp, _ = load_any(run)
-    assert (size, padding, udp) == (PROFILE.crop.input_size, 1.12, False)
+    model, *expects = load_any(run)
+    assert expects == [PROFILE.crop.input_size, 1.12, False, COCO]
     expected = predict_people(model, Crops(people, PROFILE, training=False), flip_test=True)
     for row, image_id in enumerate(people.image_ids.tolist()):
         found = np.reshape(results[image_id]["keypoints"], (17, 3))

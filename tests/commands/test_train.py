@@ -37,7 +37,7 @@ def test_trains_a_stage_on_coco_files(coco_root, tmp_path, stage):
     assert result.exit_code == 0, result.output
     assert "train_loss" in result.output
     assert (tmp_path / "run" / "model.safetensors").is_file()
-    assert read_json(tmp_path / "run" / "model.json")["profile"]["name"] == "smoke"
+    assert read_json(tmp_path / "run" / "model.json")["sizes"]["profile"]["name"] == "smoke"
 
 
 def test_a_broken_image_is_an_error_or_skipped_and_counted(coco_root, tmp_path):
@@ -71,7 +71,7 @@ def test_a_guided_tokenizer_asks_for_its_backbone_before_it_reads_images(tmp_pat
     (tmp_path / "heatmap-seed0").mkdir()
     (tmp_path / "heatmap-seed0" / "model.json").write_text('{"profile": {}, "num_keypoints": 17}')
     failed = invoke(*arguments, str(tmp_path), "--out-dir", str(tmp_path / "run"))
-    assert "heatmap-seed0/model.json: describes no estimator of the study" in str(failed.exception)
+    assert "heatmap-seed0/model.json: describes no run of the study" in str(failed.exception)
 
 
 def test_a_profile_must_not_take_the_name_of_one_of_the_study(tmp_path):

@@ -60,12 +60,19 @@ def test_what_is_left_out_is_not_looked_into(package):
     assert names(closure(["pctlib.start"])) == ["hidden", "shown", "shown.plot", "start"]
 
 
+def networks(page):
+    """Return what builds the networks of the pages that a page reads; `load_run` imports it by name."""
+    read = [p for p in PAGES if p.name in (*page.needs, *page.guided, *page.after) or "*" in page.after]
+    roots = [name.partition(":")[0] for other in read for name in other.trains]
+    return {str(file.relative_to(ROOM.parent)) for file in closure(roots, leave_out=SHOWS)}
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_inputs_of_a_page_are_what_its_notebook_imports(page):
-    """Nothing that a cell imports may change without the page being made again."""
+    """No import of a cell may change without the page being made again, nor a network that it reads."""
     inputs = set(LAYOUT.page_inputs(page, "0" if page.seeds == "each" else None))
     expected = closure([*notebook_imports(notebook_file(page)), "pctlib.reporting.export"])
-    source = {str(file.relative_to(ROOM.parent)) for file in expected}
+    source = {str(file.relative_to(ROOM.parent)) for file in expected} | networks(page)
     assert {name for name in inputs if name.endswith(".py")} == source
     shown = [*ROOM.glob("reporting/templates/**/*.*"), *ROOM.glob("published/*.csv")]
     assert {str(file.relative_to(ROOM.parent)) for file in shown} <= inputs
@@ -78,7 +85,7 @@ def test_inputs_of_a_training_are_what_it_imports_but_for_what_only_shows(page):
     roots = {name.partition(":")[0] for name in page.trains}
     assert {f"{root.replace('.', '/')}.py" for root in roots} <= inputs
     imported = {str(file.relative_to(ROOM.parent)) for file in closure(roots, leave_out=SHOWS)}
-    assert inputs == imported
+    assert inputs == imported | networks(page)
     assert not any(name.startswith(("pctlib/visualization", "pctlib/reporting")) for name in inputs)
 
 
@@ -93,6 +100,7 @@ def test_what_was_forgotten_by_hand_is_found():
         assert "pctlib/visualization/style.py" in inputs(name)
     assert {"pctlib/study/speed.py", "pctlib/study/findings.py"} <= set(inputs("results"))
     assert "pctlib/study/pages/vitpose.py" in inputs("comparison")
+    assert "pctlib/study/pages/comparison/networks.py" in inputs("occlusion")  # whose runs it reads
 
 
 def test_what_python_loads_is_in_the_closure():

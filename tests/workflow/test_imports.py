@@ -77,8 +77,7 @@ def test_the_study_and_the_package_know_no_page():
         for other in imported_files(file)
         if page_of(other) and other.name != "__init__.py"
     }
-    # reads the comparison's networks where a trained thing is asked for by its folder
-    assert upward <= {("pctlib.study.methods", "pctlib.study.pages.comparison.study")}
+    assert not upward
 
 
 def test_the_package_does_not_know_the_study():

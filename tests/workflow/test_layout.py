@@ -4,7 +4,7 @@ import pytest
 
 from pctlib.profiles.profile import Profile, load_profile
 from pctlib.workflow.closure import ROOM
-from pctlib.workflow.layout import StudyLayout, read_description, training_code
+from pctlib.workflow.layout import StudyLayout, training_code
 from pctlib.workflow.pages import PAGES, SHARED, page_named
 
 STEPS = [page.name for page in PAGES]
@@ -79,15 +79,6 @@ def test_a_page_has_in_its_record_the_sections_that_its_training_reads(page):
     declared = {page.name, *page.reads}
     assert declared <= found | {*page.needs}
     assert found <= declared | {*page.needs, *page.guided}
-
-
-def test_a_missing_training_says_what_trains_it(tmp_path):
-    with pytest.raises(FileNotFoundError, match="missing; run notebook 01_tokenizer first"):
-        read_description(tmp_path / "tokenizer-seed0")
-    with pytest.raises(FileNotFoundError, match="run the notebook that trains it, or make study"):
-        read_description(tmp_path / "elsewhere")
-    (tmp_path / "model.json").write_text('{"skeleton": "coco"}')
-    assert read_description(tmp_path) == {"skeleton": "coco"}
 
 
 def test_a_cluster_gives_a_job_what_its_profile_asks_for():

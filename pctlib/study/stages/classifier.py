@@ -18,8 +18,9 @@ from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import Crops
 from pctlib.study.people import Splits
+from pctlib.study.runs import RunDescription, load_estimator
 from pctlib.study.spaces import target_of
-from pctlib.study.stages.heatmap import build_backbone, build_heatmap, load_model, save_model
+from pctlib.study.stages.heatmap import build_backbone, build_heatmap, save_staged
 from pctlib.study.stages.tokenizer import build_tokenizer
 from pctlib.study.tasks import EstimatorTask, Features, HeadTask, extract_features
 from pctlib.training.fingerprint import weights_of
@@ -153,7 +154,7 @@ def train_classifier(
     result = train_head(
         profile, stage, head, seed=seed, out_dir=out_dir, identity=identity, progress=progress
     )
-    save_model(result.model, profile, skeleton, out_dir)
+    save_staged(result.model, "classifier", profile, skeleton, out_dir)
     return result
 
 
@@ -173,7 +174,7 @@ def train_control(
     torch.manual_seed(mix_seed(seed, 41))
     head = build_heatmap(profile, stage.backbone, skeleton)
     result = train_head(profile, stage, head, seed=seed, out_dir=out_dir, progress=progress)
-    save_model(result.model, profile, skeleton, out_dir)
+    save_staged(result.model, "heatmap", profile, skeleton, out_dir)
     return result
 
 
@@ -261,12 +262,15 @@ class FrozenBackbone(PoseEstimator):
 
 
 def load_classifier(out_dir: str | Path) -> PoseEstimator:
-    """Read what `train_classifier` saved; errors as in `load_model`."""
+    """Read what `train_classifier` saved; errors as in `load_estimator`."""
+    return load_estimator(out_dir).model
 
-    def build(profile: Profile, skeleton: Skeleton) -> PoseEstimator:
-        backbone = build_backbone(profile)
-        channels = backbone.channels[-1] if profile.tokenizer.guide_ratio else 0
-        tokenizer = build_tokenizer(profile, num_keypoints=skeleton.num_keypoints, guide_channels=channels)
-        return FrozenBackbone(backbone, build_classifier(profile, backbone, tokenizer, skeleton))
 
-    return load_model(out_dir, build)
+def build_run(run: RunDescription) -> FrozenBackbone:
+    """Return the untrained token classifier of a run."""
+    profile = Profile.model_validate(run.sizes["profile"])
+    backbone = build_backbone(profile)
+    channels = backbone.channels[-1] if profile.tokenizer.guide_ratio else 0
+    num_keypoints = run.skeleton.num_keypoints
+    tokenizer = build_tokenizer(profile, num_keypoints=num_keypoints, guide_channels=channels)
+    return FrozenBackbone(backbone, build_classifier(profile, backbone, tokenizer, run.skeleton))

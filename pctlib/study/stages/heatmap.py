@@ -1,25 +1,22 @@
 """Stage 0: backbone and SimpleBaseline head on heatmaps; the baseline, and PCT's start."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from pctlib.io import read_tensors, write_json, write_tensors
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.heatmap import Heatmap
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import StartWeights
-from pctlib.skeletons import SKELETONS, Skeleton
+from pctlib.skeletons import Skeleton
 from pctlib.study.crops import Crops
 from pctlib.study.people import Splits
+from pctlib.study.runs import RunDescription, load_estimator, save_run
 from pctlib.study.tasks import EstimatorTask
 from pctlib.training.loop import TrainingResult, train
 from pctlib.training.plan import mix_seed
-from pctlib.training.resume import load_weights
 from pctlib.training.shipped import starting_backbone
-from pctlib.workflow.layout import read_description
 
 
 def build_backbone(profile: Profile, *, weights: StartWeights = "none") -> Backbone:
@@ -86,47 +83,26 @@ def train_heatmap(
     )
     settings = profile.heatmap.training
     result = train(task, settings, out_dir=out_dir, seed=seed, device=profile.device, progress=progress)
-    save_model(result.model, profile, splits.train.skeleton, out_dir)
+    save_staged(result.model, "heatmap", profile, splits.train.skeleton, out_dir)
     return result
 
 
-def save_model(model: torch.nn.Module, profile: Profile, skeleton: Skeleton, out_dir: str | Path) -> None:
-    """Write weights and the values needed to build the model again."""
-    out_dir = Path(out_dir)
-    write_tensors(out_dir / "model.safetensors", {name: t.clone() for name, t in model.state_dict().items()})
-    write_json(
-        out_dir / "model.json", {"skeleton": skeleton.name, "profile": profile.model_dump(mode="json")}
-    )
-
-
-def load_model(out_dir: str | Path, build: Callable[[Profile, Skeleton], PoseEstimator]) -> PoseEstimator:
-    """Read what `save_model` wrote, in eval mode on the CPU.
-
-    Args:
-        out_dir: folder of the run.
-        build: makes the model, untrained, from profile and keypoint set.
-
-    Raises:
-        FileNotFoundError: if the folder holds no trained model.
-        ValueError: if the weights do not fit.
-    """
-    out_dir = Path(out_dir)
-    description = read_description(out_dir)
-    if not {"profile", "skeleton"} <= set(description):
-        raise ValueError(
-            f"{out_dir / 'model.json'}: describes no estimator of the study, got {list(description)}"
-        )
-    model = build(Profile.model_validate(description["profile"]), SKELETONS[description["skeleton"]])
-    path = out_dir / "model.safetensors"
-    load_weights(model, read_tensors(path), path)
-    return model.to(memory_format=torch.channels_last).eval()
+def save_staged(
+    model: PoseEstimator, kind: str, profile: Profile, skeleton: Skeleton, out_dir: str | Path
+) -> None:
+    """Save an estimator of a stage, which a whole profile builds."""
+    sizes = {"profile": profile.model_dump(mode="json")}
+    crop = profile.crop
+    save_run(out_dir, model, RunDescription(kind, skeleton, sizes, crop.input_size, crop.evaluation_padding))
 
 
 def load_heatmap(out_dir: str | Path) -> PoseEstimator:
-    """Read what `train_heatmap` saved; errors as in `load_model`."""
+    """Read what `train_heatmap` saved; errors as in `load_estimator`."""
+    return load_estimator(out_dir).model
 
-    def build(profile: Profile, skeleton: Skeleton) -> PoseEstimator:
-        backbone = build_backbone(profile)
-        return PoseEstimator(backbone, build_heatmap(profile, backbone, skeleton))
 
-    return load_model(out_dir, build)
+def build_run(run: RunDescription) -> PoseEstimator:
+    """Return the untrained heatmap baseline of a run."""
+    profile = Profile.model_validate(run.sizes["profile"])
+    backbone = build_backbone(profile)
+    return PoseEstimator(backbone, build_heatmap(profile, backbone, run.skeleton))

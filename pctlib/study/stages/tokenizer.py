@@ -10,7 +10,6 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from pctlib.io import read_tensors, write_json, write_tensors
 from pctlib.losses import tokenizer_losses
 from pctlib.metrics.mpjpe import mpjpe
 from pctlib.metrics.reconstruction import reconstruction_metrics
@@ -20,15 +19,15 @@ from pctlib.models.layers import MixerSize
 from pctlib.models.tokenizer import GuidedTokenizer, PoseTokenizer, TokenizerOutput, guide_features
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import TokenizerProfile
+from pctlib.skeletons import Skeleton
 from pctlib.study.crops import Crops
 from pctlib.study.poses import Poses, augment_poses
 from pctlib.study.predictions import choose_people
+from pctlib.study.runs import RunDescription, load_run, read_run, save_run
 from pctlib.training.fingerprint import fingerprint
 from pctlib.training.loop import TrainingResult, train
 from pctlib.training.plan import Step, mix_seed
-from pctlib.training.resume import load_weights
 from pctlib.training.settings import TrainingSettings
-from pctlib.workflow.layout import read_description
 
 
 class PoseBatch(NamedTuple):
@@ -230,7 +229,7 @@ def train_tokenizer(
     task = TokenizerTask(model, train_poses, val_poses=val_poses, profile=profile.tokenizer)
     settings = settings or profile.tokenizer.training
     result = train(task, settings, out_dir=out_dir, seed=seed, device=profile.device, progress=progress)
-    save_tokenizer(pose_tokenizer(result.model), profile, out_dir)
+    save_tokenizer(pose_tokenizer(result.model), profile, train_poses.skeleton, out_dir)
     return result
 
 
@@ -311,15 +310,14 @@ def _tokens(model: PoseTokenizer | GuidedTokenizer, poses: Poses, rows: Tensor) 
     return torch.cat(tokens)
 
 
-def save_tokenizer(model: PoseTokenizer, profile: Profile, out_dir: str | Path) -> None:
+def save_tokenizer(model: PoseTokenizer, profile: Profile, skeleton: Skeleton, out_dir: str | Path) -> None:
     """Write weights and the values needed to build the tokenizer again."""
-    out_dir = Path(out_dir)
-    weights = {name: t.clone() for name, t in model.state_dict().items()}
-    write_tensors(out_dir / "model.safetensors", weights)
-    description = {"num_keypoints": model.num_keypoints, "num_dims": model.num_dims}
-    description["guide_channels"] = model.embed_features.in_features if model.guided else 0
-    description["profile"] = profile.model_dump(mode="json")
-    write_json(out_dir / "model.json", description)
+    sizes = {
+        "num_dims": model.num_dims,
+        "guide_channels": model.embed_features.in_features if model.guided else 0,
+        "profile": profile.model_dump(mode="json"),
+    }
+    save_run(out_dir, model, RunDescription("tokenizer", skeleton, sizes))
 
 
 def adopt_tokenizer(profile: Profile, out_dir: str | Path) -> Profile:
@@ -328,7 +326,7 @@ def adopt_tokenizer(profile: Profile, out_dir: str | Path) -> Profile:
     Raises:
         FileNotFoundError: if the folder holds no trained tokenizer.
     """
-    trained = Profile.model_validate(read_description(out_dir)["profile"])
+    trained = Profile.model_validate(read_run(out_dir).sizes["profile"])
     return profile.model_copy(update={"tokenizer": trained.tokenizer})
 
 
@@ -337,19 +335,22 @@ def load_tokenizer(out_dir: str | Path) -> PoseTokenizer:
 
     Raises:
         FileNotFoundError: if the folder holds no trained tokenizer.
-        ValueError: if the weights do not fit.
+        ValueError: if it holds something else, or the weights do not fit.
     """
-    out_dir = Path(out_dir)
-    description = read_description(out_dir)
-    model = build_tokenizer(
-        Profile.model_validate(description["profile"]),
-        num_keypoints=description["num_keypoints"],
-        num_dims=description["num_dims"],
-        guide_channels=description["guide_channels"],
+    model = load_run(out_dir)
+    if not isinstance(model, PoseTokenizer):
+        raise ValueError(f"{out_dir}: expected a trained tokenizer, got {type(model).__name__}")
+    return model
+
+
+def build_run(run: RunDescription) -> PoseTokenizer:
+    """Return the untrained tokenizer of a run."""
+    return build_tokenizer(
+        Profile.model_validate(run.sizes["profile"]),
+        num_keypoints=run.skeleton.num_keypoints,
+        num_dims=run.sizes["num_dims"],
+        guide_channels=run.sizes["guide_channels"],
     )
-    path = out_dir / "model.safetensors"
-    load_weights(model, read_tensors(path), path)
-    return model.eval()
 
 
 @torch.inference_mode()

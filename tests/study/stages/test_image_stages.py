@@ -10,7 +10,8 @@ from pctlib.profiles.profile import load_profile
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.people import Splits
 from pctlib.study.poses import load_poses
-from pctlib.study.stages.classifier import freeze_backbone, load_classifier, train_classifier, train_control
+from pctlib.study.runs import load_estimator
+from pctlib.study.stages.classifier import freeze_backbone, train_classifier, train_control
 from pctlib.study.stages.heatmap import build_backbone, load_heatmap, train_heatmap
 from pctlib.study.stages.tokenizer import adopt_tokenizer, load_tokenizer, train_tokenizer
 from pctlib.study.tasks import extract_features
@@ -77,7 +78,7 @@ def test_classifier_learns_on_a_frozen_backbone_and_is_read_back(stages, tmp_pat
     assert losses[-1] < losses[0]
     assert equal_states(result.model.backbone, before[0])
     assert equal_states(result.model.representation.tokenizer, before[1])
-    loaded = load_classifier(tmp_path / "pct")
+    loaded = load_estimator(tmp_path / "pct").model
     found = [predict_people(model, stage.val_crops).keypoints_image for model in (result.model, loaded)]
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
 
@@ -93,7 +94,7 @@ def test_a_tokenizer_of_other_sizes_is_adopted(stages, tmp_path):
     stage = freeze_backbone(adopted, splits, backbone, seed=0, progress=False)
     tokenizer = load_tokenizer(tmp_path / "t")
     train_classifier(adopted, stage, tokenizer, seed=0, out_dir=tmp_path / "c", progress=False)
-    assert load_classifier(tmp_path / "c").representation.head.num_tokens == 7
+    assert load_estimator(tmp_path / "c").model.representation.head.num_tokens == 7
 
 
 def test_a_head_is_trained_again_on_another_tokenizer_or_backbone(stages, tmp_path):
@@ -158,7 +159,7 @@ def test_image_guidance_through_both_stages(stages, tmp_path):
     trained = train_classifier(profile, stage, tokenizer, seed=0, out_dir=tmp_path / "c", progress=False)
     found = [
         predict_people(m, stage.val_crops).keypoints_image
-        for m in (trained.model, load_classifier(tmp_path / "c"))
+        for m in (trained.model, load_estimator(tmp_path / "c").model)
     ]
     np.testing.assert_allclose(found[0], found[1], atol=1e-3)
 

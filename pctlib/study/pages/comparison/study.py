@@ -9,12 +9,10 @@ from torch import nn
 
 from pctlib.complexity import count_flops, count_parameters
 from pctlib.data.people import People
-from pctlib.io import write_json
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile, ClassifierProfile
-from pctlib.skeletons import SKELETONS
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.features import mirrored_features, predict_from_features
 from pctlib.study.page import OpenPage
@@ -30,20 +28,24 @@ from pctlib.study.pages.comparison.networks import (
 from pctlib.study.pages.comparison.trainings import FROZEN, PCT, RIVAL, VIT, WHOLE
 from pctlib.study.people import Splits, first_people
 from pctlib.study.poses import load_poses
-from pctlib.study.runs import Fitted, fit_estimator, load_fitted, save_fitted
+from pctlib.study.runs import (
+    Fitted,
+    RunDescription,
+    fit_estimator,
+    load_estimator,
+    read_run,
+    save_fitted,
+)
 from pctlib.study.speed import speeds
 from pctlib.study.stages.classifier import FrozenStage, FrozenTask, freeze_backbone, train_head
 from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.stages.tokenizer import adopt_tokenizer, load_tokenizer, train_tokenizer
 from pctlib.study.tasks import Features
-from pctlib.study.trained import Trained
 from pctlib.study.variants import check_variant
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.plan import mix_seed
 from pctlib.training.settings import TrainingSettings
-from pctlib.workflow.layout import read_description
 
-_DESCRIPTION = "model.json"
 _WEIGHTS = 50  # of the draw of weights
 
 
@@ -144,9 +146,6 @@ class Comparison:
         profile = self._profile(variant, seed, tokenizer)
         train = {FROZEN: self._train_frozen, WHOLE: self._train_whole, RIVAL: self._train_rival}
         fitted = train[variant.kind](Run(name, variant, profile, self._parts(seed, tokenizer), seed, folder))
-        skeleton = self.splits.train.skeleton.name
-        description = {"variant": name, "skeleton": skeleton, "profile": profile.model_dump(mode="json")}
-        write_json(folder / _DESCRIPTION, description)
         size = sized_profile(variant, profile).crop.input_size
         return {
             **variant._asdict(),
@@ -183,7 +182,7 @@ class Comparison:
         if tokenizer is not None:
             profile = adopt_tokenizer(profile, tokenizer)
         if variant.kind == FROZEN or (tokenizer is not None and profile.tokenizer.guide_ratio):
-            trained = read_description(self._folder("heatmap", seed))["profile"]
+            trained = read_run(self._folder("heatmap", seed)).sizes["profile"]
             heatmap = Profile.model_validate(trained).heatmap
             profile = profile.model_copy(update={"heatmap": heatmap})
         return profile
@@ -200,10 +199,10 @@ class Comparison:
 
     def _train_frozen(self, run: Run) -> Fitted:
         shared = self._share(run.seed)
-        stage, people = shared.stage, shared.stage.val_crops.people
+        stage = shared.stage
         torch.manual_seed(mix_seed(run.seed, _WEIGHTS))
         options = {"backbone": stage.backbone, "parts": run.parts}
-        network = frozen_network(run.variant, run.profile, people.skeleton, **options)
+        network = frozen_network(run.variant, run.profile, self.splits.train.skeleton, **options)
         result = train_head(
             run.profile.model_copy(update={"classifier": self._frozen_classifier()}),
             stage,
@@ -218,7 +217,14 @@ class Comparison:
             found = predict_people(result.model, stage.val_crops, flip_test=self.section.flip_test)
         else:
             found = predict_from_features(head, stage.val_features, mirrored=shared.mirrored)
-        return save_fitted(result.model, result.history, found, people=people, out_dir=run.folder)
+        return save_fitted(
+            result.model,
+            result.history,
+            found,
+            crops=stage.val_crops,
+            out_dir=run.folder,
+            run=RunDescription.of_crops("comparison", stage.val_crops, _sizes(run)),
+        )
 
     def _share(self, seed: int) -> Shared:
         """Return what the frozen variants of a seed share; that of the last seed is kept."""
@@ -261,15 +267,14 @@ class Comparison:
         model = build_variant(run.variant, run.profile, self.splits.train.skeleton, parts=run.parts)
         learned = {"augmentation": recipe.augmentation, "identity": _identity(run, None) | own}
         return fit_estimator(
-            model,
-            *crops,
+            WholeTask(model, crops[0], val_crops=crops[1], **learned),
             settings=recipe.settings,
-            augmentation=recipe.augmentation,
             seed=run.seed,
             out_dir=run.folder,
+            kind="comparison",
+            sizes=_sizes(run),
             flip_test=self.section.flip_test,
             device=run.profile.device,
-            task=WholeTask(model, crops[0], val_crops=crops[1], **learned),
             progress=self.progress,
         )
 
@@ -279,6 +284,11 @@ class Comparison:
         if key not in self._crops:
             self._crops[key] = Crops(people, profile, training=training)
         return self._crops[key]
+
+
+def _sizes(run: Run) -> dict[str, Any]:
+    """Return what `build_run` builds a network from."""
+    return {"variant": run.name, "profile": run.profile.model_dump(mode="json")}
 
 
 def _identity(run: Run, backbone: nn.Module | None) -> dict[str, Any]:
@@ -294,25 +304,12 @@ def _identity(run: Run, backbone: nn.Module | None) -> dict[str, Any]:
     }
 
 
-def load_compared(folder: str | Path) -> Trained:
-    """Read a network that the comparison trained, with the size of its crops.
-
-    Args:
-        folder: of the run, such as reports/demo/comparison/seed0/frozen-pct.
-
-    Raises:
-        FileNotFoundError: if the folder holds no trained network.
-        ValueError: if the weights do not fit.
-    """
-    folder = Path(folder)
-    description = read_description(folder)
-    profile = Profile.model_validate(description["profile"])
-    skeleton = SKELETONS[description["skeleton"]]
-    variant = variants(profile)[description["variant"]]
-    parts = Parts.untrained(profile, skeleton) if variant.representation == PCT else None
-    model = load_fitted(build_variant(variant, profile, skeleton, parts=parts), folder)
-    crop = sized_profile(variant, profile).crop
-    return Trained(model, crop.input_size, crop.evaluation_padding)
+def build_run(run: RunDescription) -> PoseEstimator:
+    """Return the untrained network of a run."""
+    profile = Profile.model_validate(run.sizes["profile"])
+    variant = variants(profile)[run.sizes["variant"]]
+    parts = Parts.untrained(profile, run.skeleton) if variant.representation == PCT else None
+    return build_variant(variant, profile, run.skeleton, parts=parts)
 
 
 def compared_speeds(folders: Mapping[str, str | Path], **options: Any) -> dict[str, dict[int, float]]:
@@ -326,4 +323,4 @@ def compared_speeds(folders: Mapping[str, str | Path], **options: Any) -> dict[s
         FileNotFoundError: if a folder holds no trained network.
         ValueError: if weights do not fit.
     """
-    return speeds({name: load_compared(folder)[:2] for name, folder in folders.items()}, **options)
+    return speeds({name: load_estimator(folder)[:2] for name, folder in folders.items()}, **options)

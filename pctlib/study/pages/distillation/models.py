@@ -2,18 +2,18 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+from torch import Tensor
 
 from pctlib.checkpoints import load_official
-from pctlib.checkpoints.reading import read_state
 from pctlib.distillation.dwpose import PAPER, RELEASE, DistillationConstants
 from pctlib.models.cspnext import CSPNeXt
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.rtmcc import RTMCC
 from pctlib.models.representations.simcc import SimCC
-from pctlib.paths import resolve
 from pctlib.profiles.pages import DistillationProfile, SimCCModelProfile
 from pctlib.skeletons import Skeleton
-from pctlib.training.resume import load_weights
 
 
 def build_model(section: DistillationProfile, size: SimCCModelProfile, skeleton: Skeleton) -> PoseEstimator:
@@ -33,6 +33,25 @@ def build_head(
     return RTMCC(channels, flip, **place, hidden_dim=size.hidden_dim, key_dim=size.key_dim)
 
 
+def sizes_of(model: PoseEstimator) -> dict[str, Any]:
+    """Return the sizes of an RTMPose or SimCC on CSPNeXt as JSON values, whoever has built it."""
+    backbone, head = model.backbone, model.representation.head
+    sizes = {"depth": backbone.depth, "width": backbone.width, "stages": len(backbone.strides) - 1}
+    if isinstance(model.representation, RTMCC):
+        sizes |= {"hidden_dim": head.mlp[1].out_features, "key_dim": head.gau.gamma.shape[1]}
+    return sizes
+
+
+def build_simcc(sizes: dict[str, Any], skeleton: Skeleton, *, input_size: tuple[int, int]) -> PoseEstimator:
+    """Return the untrained model of those sizes."""
+    backbone = CSPNeXt(sizes["depth"], sizes["width"], stages=sizes["stages"])
+    place = {"input_size": input_size, "feature_stride": backbone.strides[-1]}
+    kind, own = SimCC.linear, {}
+    if "hidden_dim" in sizes:
+        kind, own = RTMCC, {"hidden_dim": sizes["hidden_dim"], "key_dim": sizes["key_dim"]}
+    return PoseEstimator(backbone, kind(backbone.channels[-1], skeleton.flip_permutation, **place, **own))
+
+
 def constants_of(section: DistillationProfile) -> DistillationConstants:
     """Return the constants of the losses that a profile names, with the weights it changes.
 
@@ -46,25 +65,13 @@ def constants_of(section: DistillationProfile) -> DistillationConstants:
     return replace(named, **{name: value for name, value in changes.items() if value is not None})
 
 
-def read_teacher(path: str | Path, built: PoseEstimator) -> PoseEstimator:
-    """Return a trained teacher, in eval mode.
-
-    Args:
-        path: an official RTMPose or DWPose, or the `model.safetensors` of a run of this study; relative paths
-            are below the folder of the study.
-        built: untrained; gets the weights if they are of a run of this study. An official model has a size
-            of its own.
+def published_teacher(built: PoseEstimator, state: dict[str, Tensor], path: Path) -> PoseEstimator:
+    """Return an official RTMPose or DWPose, which has a size of its own, whatever `built` has.
 
     Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, or holds another model; names it.
+        ValueError: if the file holds another model; names it.
     """
-    path = resolve(path)
-    state = read_state(path)
-    if any(name.startswith("representation.") for name in state):
-        load_weights(built, state, path)
-        return built.eval()
     teacher = load_official(path)
-    if not isinstance(teacher, PoseEstimator) or not isinstance(teacher.representation, SimCC):
+    if not isinstance(teacher, PoseEstimator) or not isinstance(teacher.representation, RTMCC):
         raise ValueError(f"{path}: expected an RTMPose or a DWPose, got another kind of model")
     return teacher

@@ -1,13 +1,11 @@
 """DWPose's two stages: a student without and with a teacher, a new head without and with the first stage."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
 from pctlib.complexity import count_flops, count_parameters
 from pctlib.data.people import People, concatenate
@@ -25,12 +23,19 @@ from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import Crops, crops_of, predict_people
 from pctlib.study.page import OpenPage
-from pctlib.study.pages.distillation.models import build_head, build_model, constants_of, read_teacher
+from pctlib.study.pages.distillation.models import (
+    build_head,
+    build_model,
+    build_simcc,
+    constants_of,
+    published_teacher,
+    sizes_of,
+)
 from pctlib.study.pages.distillation.tasks import NewHeadTask, StudentTask
 from pctlib.study.pages.distillation.trainings import NEITHER, STEADY, TAUGHT_BY, TEACHER, VARIANTS
 from pctlib.study.people import Splits, first_people
 from pctlib.study.predictions import load_predictions
-from pctlib.study.runs import Fitted, fit_estimator, load_fitted, save_fitted
+from pctlib.study.runs import Fitted, RunDescription, fit_estimator, load_estimator, read_teacher, save_fitted
 from pctlib.study.tasks import EstimatorTask
 from pctlib.study.variants import check_variant, run_folder
 from pctlib.training.fingerprint import weights_of
@@ -107,7 +112,7 @@ class DistillationStudy:
         torch.manual_seed(mix_seed(seed, _TEACHER))
         built = build_model(self.section, self.section.teacher, self.skeleton)
         weights = self.section.teacher_weights
-        return read_teacher(weights, built) if weights else built
+        return read_teacher(weights, built, published_teacher) if weights else built
 
     def new_student(self, *, seed: int) -> PoseEstimator:
         """Return an untrained student; of one seed it is the same in every variant."""
@@ -125,8 +130,7 @@ class DistillationStudy:
             FileNotFoundError: if it is not trained yet.
             ValueError: if its weights do not fit.
         """
-        model = self.new_teacher(seed=0) if variant == TEACHER else self.new_student(seed=0)
-        return load_fitted(model, run_folder(runs, variant))
+        return load_estimator(run_folder(runs, variant)).model
 
     def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, Any]:
         """Train one of `VARIANTS`; what it learns from lies in the folders beside. Return its metrics.
@@ -152,11 +156,12 @@ class DistillationStudy:
             return self._fit_labels(teacher, self.section.teacher, seed, folder)
         teacher = teacher.to(self.profile.torch_device, memory_format=torch.channels_last).eval()
         found = predict_people(teacher, self.val_crops, flip_test=self.section.flip_test)
-        return save_fitted(teacher, [], found, people=self.val_crops.people, out_dir=folder)
+        run = RunDescription.of_crops("distillation", self.val_crops, sizes_of(teacher))
+        return save_fitted(teacher, [], found, crops=self.val_crops, out_dir=folder, run=run)
 
     def _fit_labels(self, model: PoseEstimator, size: SimCCModelProfile, seed: int, folder: Path) -> Fitted:
         task = EstimatorTask(model, self.train_crops, **self._data(size.training))
-        return self._fit(task, model, size.training, seed, folder, lambda trained: trained)
+        return self._fit(task, size.training, seed, folder)
 
     def _fit_student(self, seed: int, folder: Path, *, decay: bool) -> Fitted:
         training = self.section.student.training
@@ -171,7 +176,7 @@ class DistillationStudy:
         task = StudentTask(
             pair, self.train_crops, labels=self.section.labels, **self._data(training, identity)
         )
-        return self._fit(task, student, training, seed, folder, lambda trained: trained.student)
+        return self._fit(task, training, seed, folder)
 
     def _fit_head(self, seed: int, folder: Path, trained: PoseEstimator) -> Fitted:
         identity = {"teacher": weights_of(trained), "losses": vars(constants_of(self.section))}
@@ -181,7 +186,7 @@ class DistillationStudy:
         training, views = self.section.head_training, self.section.head_views
         data = self._data(training, identity)
         task = NewHeadTask(pair, self.train_crops, views=views, seed=seed, **data)
-        return self._fit(task, pair.distilled(), training, seed, folder, lambda trained: trained.distilled())
+        return self._fit(task, training, seed, folder)
 
     def _pair(self, student: PoseEstimator, teacher: PoseEstimator, *, decay: bool) -> StudentDistillation:
         """Put student and teacher on the device; refuse what does not fit each other or in memory."""
@@ -207,27 +212,16 @@ class DistillationStudy:
             "identity": known | (identity or {}),
         }
 
-    def _fit(
-        self,
-        task: EstimatorTask,
-        model: PoseEstimator,
-        training: TrainingSettings,
-        seed: int,
-        folder: Path,
-        estimator_of: Callable[[nn.Module], PoseEstimator],
-    ) -> Fitted:
+    def _fit(self, task: EstimatorTask, training: TrainingSettings, seed: int, folder: Path) -> Fitted:
         return fit_estimator(
-            model,
-            self.train_crops,
-            self.val_crops,
+            task,
             settings=training,
-            augmentation=self.section.augmentation,
             seed=seed,
             out_dir=folder,
+            kind="distillation",
+            sizes=sizes_of(task.estimator(task.model)),
             flip_test=self.section.flip_test,
             device=self.profile.device,
-            task=task,
-            estimator_of=estimator_of,
             progress=self.progress,
         )
 
@@ -246,3 +240,8 @@ class DistillationStudy:
     def _size(self, model: PoseEstimator) -> dict[str, float]:
         gflops = count_flops(model, self.section.input_size).gflops
         return {"parameters (M)": count_parameters(model) / 1e6, "GFLOPs": gflops}
+
+
+def build_run(run: RunDescription) -> PoseEstimator:
+    """Return the untrained teacher or student of a run."""
+    return build_simcc(run.sizes, run.skeleton, input_size=run.input_size)

@@ -11,6 +11,7 @@ from tqdm.auto import tqdm
 
 from pctlib.data.augmentation import Inputs
 from pctlib.distillation.dwpose import HeadDistillation, StudentDistillation, TeacherOutput
+from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.simcc import SimCCPrediction
 from pctlib.profiles.sections import AugmentationProfile
 from pctlib.study.crops import Crops
@@ -56,9 +57,9 @@ class StudentTask(EstimatorTask):
         target = self.target(model.student, inputs) if self.labels else None
         return model.losses(inputs.images, target, epoch=batch.epoch), None
 
-    def evaluate(self, model: StudentDistillation) -> dict[str, float]:
-        """Return the student's metrics of the validation people."""
-        return super().evaluate(model.student)
+    def estimator(self, model: StudentDistillation) -> PoseEstimator:
+        """Return the student."""
+        return model.student
 
 
 @dataclass
@@ -184,6 +185,6 @@ class NewHeadTask(EstimatorTask):
         kept = isinstance(batch, TeacherOutput)
         return (model.losses_of(batch) if kept else model.losses(batch)), None
 
-    def evaluate(self, model: HeadDistillation) -> dict[str, float]:
-        """Return the metrics of the validation people, with the new head."""
-        return super().evaluate(model.distilled().eval())
+    def estimator(self, model: HeadDistillation) -> PoseEstimator:
+        """Return the frozen backbone with the new head."""
+        return model.distilled()

@@ -1,6 +1,6 @@
 """What a ViTPose bears: other resolutions, attention in windows, a simpler decoder, frozen parts."""
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -12,7 +12,7 @@ from pctlib.models.estimator import PoseEstimator
 from pctlib.models.vit import ViT
 from pctlib.models.vit_windows import Windows, WindowViT
 from pctlib.models.vitpose import Decoder
-from pctlib.profiles.pages import FlexibilityProfile, MaskedProfile
+from pctlib.profiles.pages import FlexibilityProfile, MaskedProfile, VitSizeProfile
 from pctlib.profiles.profile import Profile
 from pctlib.study.crops import Crops, crops_of
 from pctlib.study.page import OpenPage
@@ -28,7 +28,8 @@ from pctlib.study.pages.flexibility.trainings import (
 from pctlib.study.pages.masked.study import PRETRAINING, MaskedStudy
 from pctlib.study.pages.vitpose import build_vitpose, start_from, vit_size
 from pctlib.study.people import Splits, first_people
-from pctlib.study.runs import fit_estimator
+from pctlib.study.runs import RunDescription, fit_estimator
+from pctlib.study.tasks import EstimatorTask
 from pctlib.study.variants import check_variant
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.plan import mix_seed
@@ -176,10 +177,7 @@ class FlexibilityStudy:
         """
         choice, sizes = self.choices[variant], self.profile.masked.vitpose
         torch.manual_seed(mix_seed(seed, _BACKBONE))
-        if choice.windows is None:
-            backbone = ViT(vit_size(sizes), choice.input_size)
-        else:
-            backbone = WindowViT(vit_size(sizes), choice.input_size, windows=choice.windows)
+        backbone = build_vit(choice, sizes)
         if pretrained is not None:
             start_from(backbone, pretrained)
         if choice.frozen is not None:
@@ -198,15 +196,38 @@ class FlexibilityStudy:
             "trained (M)": sum(p.numel() for p in model.parameters() if p.requires_grad) / 1e6,
         }
         sizes = self.profile.masked.vitpose
-        fitted = fit_estimator(
+        train_crops, val_crops = self.crops(choice.input_size)
+        task = EstimatorTask(
             model,
-            *self.crops(choice.input_size),
-            settings=self.section.training,
+            train_crops,
+            val_crops=val_crops,
             augmentation=sizes.augmentation,
+            identity={"variant": repr(choice), "start": weights_of(model)},
+        )
+        fitted = fit_estimator(
+            task,
+            settings=self.section.training,
             seed=seed,
             out_dir=folder,
-            identity={"variant": repr(choice), "start": weights_of(model)},
+            kind="flexibility",
+            sizes={"vitpose": sizes.model_dump(mode="json"), "choice": asdict(choice)},
             device=self.profile.device,
             progress=self.progress,
         )
         return fitted.metrics | costs
+
+
+def build_vit(choice: Choice, sizes: VitSizeProfile) -> ViT:
+    """Return the untrained transformer of a choice, with attention in windows if it says so."""
+    if choice.windows is None:
+        return ViT(vit_size(sizes), choice.input_size)
+    return WindowViT(vit_size(sizes), choice.input_size, windows=choice.windows)
+
+
+def build_run(run: RunDescription) -> PoseEstimator:
+    """Return the untrained ViTPose of a run."""
+    sizes, values = VitSizeProfile(**run.sizes["vitpose"]), run.sizes["choice"]
+    windows = values["windows"] and Windows(**values["windows"] | {"size": tuple(values["windows"]["size"])})
+    choice = Choice(**values | {"input_size": run.input_size, "windows": windows})
+    options = {"input_size": choice.input_size, "decoder": choice.decoder}
+    return build_vitpose(sizes, run.skeleton, backbone=build_vit(choice, sizes), **options)

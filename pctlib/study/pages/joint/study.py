@@ -13,15 +13,14 @@ from torch import Tensor, nn
 
 from pctlib.data.augmentation import Inputs
 from pctlib.data.people import convert
-from pctlib.io import write_tensors
 from pctlib.metrics.pck import pck_metrics
 from pctlib.models.vit import ViT
 from pctlib.models.vitpose import MultiDatasetEstimator
 from pctlib.paths import resolve
-from pctlib.profiles.pages import JointProfile
+from pctlib.profiles.pages import JointProfile, VitSizeProfile
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile
-from pctlib.skeletons import COCO, CROWDPOSE, MPII
+from pctlib.skeletons import COCO, CROWDPOSE, MPII, SKELETONS
 from pctlib.study.crops import Crops, crops_of, predict_people
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.joint.draw import BalancedDraw
@@ -29,7 +28,7 @@ from pctlib.study.pages.joint.trainings import ALONE, EXPERTS, VARIANTS
 from pctlib.study.pages.vitpose import build_representation, vit_size
 from pctlib.study.people import Splits, first_people, load_splits
 from pctlib.study.predictions import judge
-from pctlib.study.runs import WEIGHTS
+from pctlib.study.runs import RunDescription, save_run
 from pctlib.study.variants import check_variant
 from pctlib.training.fingerprint import fingerprint
 from pctlib.training.loop import train
@@ -298,7 +297,14 @@ class JointStudy:
         )
 
     def _measure(self, model: MultiDatasetEstimator, names: Sequence[str], folder: Path) -> dict[str, float]:
-        write_tensors(folder / WEIGHTS, {name: t.clone() for name, t in model.state_dict().items()})
+        first, backbone = self.val_crops[names[0]], model.backbone
+        sizes = {
+            "vitpose": self.section.vitpose.model_dump(mode="json"),
+            "part_features": self.section.part_features if backbone.num_experts else 0,
+            "num_experts": backbone.num_experts,
+            "skeletons": [self.val_crops[name].people.skeleton.name for name in names],
+        }
+        save_run(folder, model, RunDescription.of_crops("joint", first, sizes))
         metrics = {}
         for number, name in enumerate(names):
             crops = self.val_crops[name]
@@ -306,3 +312,12 @@ class JointStudy:
             predictions.save(folder / f"predictions-{name}.npz", crops.people)
             metrics |= {f"{key} {name}": value for key, value in judge(crops.people, predictions).items()}
         return metrics
+
+
+def build_run(run: RunDescription) -> MultiDatasetEstimator:
+    """Return the untrained model of a run: a decoder for each data set, and an expert if it has them."""
+    size, skeletons = VitSizeProfile(**run.sizes["vitpose"]), run.sizes["skeletons"]
+    parts, count = run.sizes["part_features"], run.sizes["num_experts"]
+    backbone = ViT(vit_size(size, part_features=parts), run.input_size, num_experts=count)
+    heads = [build_representation(size, SKELETONS[name], input_size=run.input_size) for name in skeletons]
+    return MultiDatasetEstimator(backbone, heads)

@@ -8,13 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from pctlib.checkpoints.reading import read_state
 from pctlib.checkpoints.vitpose import load_vitpose_into
 from pctlib.data.augmentation import Inputs
 from pctlib.distillation.knowledge_token import OutputDistillation, TokenTeacher, check_pair, with_token
 from pctlib.models.estimator import PoseEstimator
-from pctlib.models.token_vit import of_width
-from pctlib.paths import resolve
+from pctlib.models.token_vit import TokenViT, of_width
 from pctlib.profiles.pages import KnowledgeTokenProfile, VitSizeProfile
 from pctlib.profiles.profile import Profile
 from pctlib.study.crops import FamilyCrops, predict_people
@@ -27,18 +25,16 @@ from pctlib.study.pages.knowledge_token.trainings import (
     STUDENTS,
     TAUGHT,
     TEACHER,
-    TOKEN,
     VARIANTS,
 )
 from pctlib.study.pages.vitpose import build_vitpose
 from pctlib.study.people import Splits
 from pctlib.study.predictions import judge
-from pctlib.study.runs import Fitted, fit_estimator, load_fitted
+from pctlib.study.runs import Fitted, RunDescription, fit_estimator, read_teacher
 from pctlib.study.tasks import EstimatorTask
 from pctlib.study.variants import check_variant, run_folder
 from pctlib.training.fingerprint import fingerprint, weights_of
 from pctlib.training.plan import mix_seed
-from pctlib.training.resume import load_weights
 
 _TEACHER, _STUDENT, _TOKEN, _RANDOM = 70, 71, 72, 73  # seeds
 
@@ -55,9 +51,9 @@ class TransferTask(EstimatorTask):
         """Return the error to the labels and that to the teacher."""
         return model.losses(batch.images, self.target(model.student, batch)), None
 
-    def evaluate(self, model: OutputDistillation) -> dict[str, float]:
-        """Return the student's metrics of the validation people."""
-        return super().evaluate(model.student)
+    def estimator(self, model: OutputDistillation) -> PoseEstimator:
+        """Return the student."""
+        return model.student
 
 
 @dataclass
@@ -102,7 +98,7 @@ class KnowledgeTokenStudy(FamilyCrops):
         torch.manual_seed(mix_seed(seed, _TEACHER))
         built = self._build(self.section.teacher)
         weights = self.section.teacher_weights
-        return read_teacher(weights, built) if weights else built
+        return read_teacher(weights, built, published_teacher) if weights else built
 
     def build_student(self, *, seed: int, token: Tensor | None = None) -> PoseEstimator:
         """Return an untrained student, with a token beside its patches if one is given.
@@ -142,17 +138,6 @@ class KnowledgeTokenStudy(FamilyCrops):
             fit = self._fit_teacher if variant == TEACHER else self._fit_token
             self._kept[variant, seed] = fit(seed, runs)
         return self._kept[variant, seed]
-
-    def load_student(self, variant: str, folder: str | Path) -> PoseEstimator:
-        """Return a trained student, with its token if it has one, in eval mode.
-
-        Raises:
-            FileNotFoundError: if the folder holds no trained model.
-            ValueError: if the weights do not fit.
-        """
-        has_token = variant in (TOKEN, BOTH, RANDOM)
-        placeholder = torch.zeros(self.section.student.dim) if has_token else None
-        return load_fitted(self.build_student(seed=0, token=placeholder), folder)
 
     def _fit_teacher(self, seed: int, runs: Path) -> Fitted:
         teacher, size = self.new_teacher(seed=seed), self.section.teacher
@@ -208,36 +193,26 @@ class KnowledgeTokenStudy(FamilyCrops):
         if pair is not None:
             task = TransferTask(pair, self.train_crops, **data)
         return fit_estimator(
-            model,
-            self.train_crops,
-            self.val_crops,
+            task,
             settings=size.training,
-            augmentation=size.augmentation,
             seed=seed,
             out_dir=folder,
+            kind="knowledge_token",
+            sizes={"vitpose": size.model_dump(mode="json"), "token": isinstance(model.backbone, TokenViT)},
             flip_test=self.flip_test,
             device=self.profile.device,
-            task=task,
             progress=self.progress,
         )
 
 
-def read_teacher(path: str | Path, model: PoseEstimator) -> PoseEstimator:
-    """Load trained weights into a teacher built for them, in place; return it.
+def build_run(run: RunDescription) -> PoseEstimator:
+    """Return an untrained teacher or student, with a token if the run has one."""
+    size = VitSizeProfile(**run.sizes["vitpose"])
+    model = build_vitpose(size, run.skeleton, input_size=run.input_size)
+    return with_token(model, torch.zeros(size.dim)) if run.sizes["token"] else model
 
-    Args:
-        path: an official ViTPose, or the `model.safetensors` of a run of this study; relative paths are below
-            the folder of the study.
-        model: of the size, decoder and keypoints of the weights.
 
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, or of another size, decoder or number of keypoints; names it.
-    """
-    path = resolve(path)
-    state = read_state(path)
-    if any(name.startswith("representation.") for name in state):
-        load_weights(model, state, path)
-    else:
-        load_vitpose_into(model, state, path)
-    return model
+def published_teacher(built: PoseEstimator, state: dict[str, Tensor], path: Path) -> PoseEstimator:
+    """Load an official ViTPose of the size, decoder and keypoints of `built` into it, and return it."""
+    load_vitpose_into(built, state, path)
+    return built

@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from pctlib.complexity import count_flops
+from pctlib.models.estimator import PoseEstimator
 from pctlib.models.mae import MaskedAutoencoder, draw_visible
 from pctlib.models.vit import ViT
-from pctlib.profiles.pages import MaskedProfile
+from pctlib.profiles.pages import MaskedProfile, VitSizeProfile
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import Crops, FamilyCrops
@@ -19,7 +20,7 @@ from pctlib.study.page import OpenPage
 from pctlib.study.pages.masked.trainings import LONGER, PRETRAINED, VARIANTS
 from pctlib.study.pages.vitpose import build_vitpose, start_from, vit_size
 from pctlib.study.people import Splits
-from pctlib.study.runs import fit_estimator
+from pctlib.study.runs import RunDescription, fit_estimator, save_run
 from pctlib.study.tasks import EstimatorTask
 from pctlib.study.variants import check_variant
 from pctlib.training.fingerprint import weights_of
@@ -180,9 +181,12 @@ class MaskedStudy(FamilyCrops):
         """
         settings = self.section.pretraining.training
         task = self.task(build_autoencoder(self.section, seed=seed))
-        return train(
+        model = train(
             task, settings, out_dir=out_dir, seed=seed, device=self.profile.device, progress=self.progress
         ).model
+        sizes = {"pretraining": self.section.model_dump(mode="json")}
+        save_run(out_dir, model, RunDescription.of_crops("masked", self.val_crops, sizes))
+        return model
 
     def task(self, model: MaskedAutoencoder) -> MaskedTask:
         """Return what an autoencoder learns and is measured on."""
@@ -204,17 +208,29 @@ class MaskedStudy(FamilyCrops):
         model = build_vitpose(
             sizes, self.splits.train.skeleton, input_size=section.input_size, backbone=backbone
         )
-        fitted = fit_estimator(
+        size = sizes.model_dump(mode="json", exclude={"training"})
+        task = EstimatorTask(
             model,
             self.train_crops,
-            self.val_crops,
-            settings=settings,
+            val_crops=self.val_crops,
             augmentation=sizes.augmentation,
+            identity={"size": size, "start": weights_of(backbone)},
+        )
+        fitted = fit_estimator(
+            task,
+            settings=settings,
             seed=seed,
             out_dir=folder,
-            identity={"size": sizes.model_dump(mode="json", exclude={"training"})}
-            | {"start": weights_of(backbone)},
+            kind="masked",
+            sizes={"vitpose": sizes.model_dump(mode="json")},
             device=self.profile.device,
             progress=self.progress,
         )
         return fitted.metrics | {"epochs": settings.epochs}
+
+
+def build_run(run: RunDescription) -> PoseEstimator | MaskedAutoencoder:
+    """Return the untrained ViTPose of a run, or the autoencoder of a pretraining."""
+    if "pretraining" in run.sizes:
+        return build_autoencoder(MaskedProfile(**run.sizes["pretraining"]))
+    return build_vitpose(VitSizeProfile(**run.sizes["vitpose"]), run.skeleton, input_size=run.input_size)

@@ -103,7 +103,7 @@ class StudyResults:
         floor = mean_pose_predictions(splits.train, people, layout.profile.crop)
         metrics = {MEAN_POSE: [judge(people, floor)]}
         first = {MEAN_POSE: floor}
-        for method, (folder, _) in MAIN_METHODS.items():
+        for method, folder in MAIN_METHODS.items():
             runs = [
                 load_predictions(study_dir / folder.format(seed=seed) / "predictions.npz", people)
                 for seed in layout.profile.seeds

@@ -212,7 +212,7 @@ def test_the_clear_pose_is_ordinary_and_its_joints_lie_apart():
 
 
 def test_tokenizers_are_read_with_or_without_a_guide(model, tmp_path):
-    save_tokenizer(model, load_profile("smoke"), tmp_path)
+    save_tokenizer(model, load_profile("smoke"), COCO, tmp_path)
     loaded = load_any_tokenizer(tmp_path, tmp_path / "no backbone is needed")
     assert not loaded.training
     torch.testing.assert_close(loaded.state_dict(), model.state_dict())

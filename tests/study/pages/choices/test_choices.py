@@ -181,7 +181,7 @@ def test_classifiers_weigh_their_losses_and_are_read_in_both_ways(profile, split
     assert [(w.token_loss_weight, w.keypoint_loss_weight) for w in weights] == [(1, 1), (1, 0), (0, 1)]
     assert [w.training.epochs for w in weights] == [2, 2, 2]
     description = read_json(run_folder(tmp_path / "seed0", "token loss only") / "model.json")
-    assert description["profile"]["classifier"]["keypoint_loss_weight"] == 0
+    assert description["sizes"]["profile"]["classifier"]["keypoint_loss_weight"] == 0
     table = choices_report.classifier_table(
         choices_report.by_lookup(found), profile, train=splits.train, val=splits.val
     )

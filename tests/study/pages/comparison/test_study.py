@@ -16,8 +16,9 @@ from pctlib.study.crops import Crops, predict_people
 from pctlib.study.features import mirrored_features, predict_from_features
 from pctlib.study.pages.comparison.heads import TITLES
 from pctlib.study.pages.comparison.networks import sized_profile, variants
-from pctlib.study.pages.comparison.study import Comparison, compared_speeds, load_compared
+from pctlib.study.pages.comparison.study import Comparison, compared_speeds
 from pctlib.study.predictions import load_predictions
+from pctlib.study.runs import load_estimator
 from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.stages.tokenizer import load_tokenizer
 from pctlib.study.tasks import extract_features
@@ -60,7 +61,7 @@ def test_the_profile_says_what_is_compared(study):
 @pytest.mark.parametrize("name", OTHERS)
 def test_a_whole_network_is_read_back_with_equal_poses(study, name):
     comparison, runs, _ = study
-    model, size, *_ = load_compared(runs / name)
+    model, size, *_ = load_estimator(runs / name)
     sized = sized_profile(comparison.variants[name], comparison.profile)
     assert size == sized.crop.input_size != comparison.profile.crop.input_size
     assert not model.training
@@ -74,7 +75,7 @@ def test_a_whole_network_is_read_back_with_equal_poses(study, name):
 @pytest.mark.parametrize("name", FROZEN)
 def test_a_frozen_variant_is_read_back_with_equal_poses_and_its_backbone_untouched(study, name):
     comparison, runs, _ = study
-    model, size, *_ = load_compared(runs / name)
+    model, size, *_ = load_estimator(runs / name)
     assert size == comparison.profile.crop.input_size
     start = load_heatmap(comparison.study_dir / "heatmap-seed0").backbone.state_dict()
     assert all(torch.equal(value, start[key]) for key, value in model.backbone.state_dict().items())
@@ -93,7 +94,7 @@ def test_metrics_say_what_was_run_and_what_it_costs(study):
     assert values["backbone"] == metrics["frozen-simcc"]["backbone"] == SMALL_BACKBONE
     assert metrics["vitpose"]["backbone"] == "plain ViT"
     assert {"PCK@0.2 seen", "PCK@0.2 hidden", "NME hidden", "AP", "training seconds"} <= set(values)
-    model = load_compared(runs / "frozen-simcc").model
+    model = load_estimator(runs / "frozen-simcc").model
     count = sum(parameter.numel() for parameter in model.parameters())
     assert metrics["frozen-simcc"]["parameters (M)"] == pytest.approx(count / 1e6)
     names = [f"{SMALL_BACKBONE}-coordinates", "frozen-coordinates"]
@@ -104,14 +105,14 @@ def test_metrics_say_what_was_run_and_what_it_costs(study):
 def test_compared_networks_start_alike_and_learn(study):
     comparison, runs, _ = study
     stems = [
-        load_compared(runs / f"{SMALL_BACKBONE}-{name}").model.backbone.state_dict()
+        load_estimator(runs / f"{SMALL_BACKBONE}-{name}").model.backbone.state_dict()
         for name in ("coordinates", "heatmap_dark")
     ]
     first = next(key for key in stems[0] if key.endswith("weight"))
     difference = (stems[0][first] - stems[1][first]).abs().max()
     assert 0 < difference < 0.02  # one step of AdamW apart
     comparison("vitpose", 1, runs.parent / "seed1" / "vitpose")
-    weights = [load_compared(path / "vitpose").model.state_dict() for path in (runs, runs.parent / "seed1")]
+    weights = [load_estimator(path / "vitpose").model.state_dict() for path in (runs, runs.parent / "seed1")]
     assert not torch.allclose(*(w["backbone.patch_embed.proj.weight"] for w in weights), atol=0.02)
 
 
@@ -151,7 +152,7 @@ def test_tokens_have_learned_from_the_people_that_the_others_learn_from(study, t
         whole_study("frozen-pct", 0, folder / "frozen-pct")
         assert not (folder / "tokenizer").exists()
         runs = folder
-    found = load_compared(runs / "frozen-pct").model.representation.tokenizer.state_dict()
+    found = load_estimator(runs / "frozen-pct").model.representation.tokenizer.state_dict()
     expected, other = (own, of_study) if fewer else (of_study, own)
     torch.testing.assert_close(found, load_tokenizer(expected).state_dict(), rtol=0, atol=0)
     entries = load_tokenizer(other).codebook.codebook
@@ -160,8 +161,8 @@ def test_tokens_have_learned_from_the_people_that_the_others_learn_from(study, t
 
 def test_the_tokens_of_a_smaller_input_are_those_of_the_tokenizer(study):
     _, runs, _ = study
-    frozen = load_compared(runs / "frozen-pct").model.representation
-    whole = load_compared(runs / f"{SMALL_BACKBONE}-pct").model.representation
+    frozen = load_estimator(runs / "frozen-pct").model.representation
+    whole = load_estimator(runs / f"{SMALL_BACKBONE}-pct").model.representation
     assert isinstance(whole, PCTClassifier)
     assert whole.tokenizer.coordinate_scale == frozen.tokenizer.coordinate_scale / 2
     keypoints = torch.rand(3, 17, 2, generator=torch.Generator().manual_seed(0)) * 60
@@ -178,7 +179,7 @@ def test_without_kept_features_the_backbone_runs_at_every_step(study, tmp_path):
     profile = small_profile(tmp_path, frozen=frozen)
     other = Comparison(profile, comparison.splits, study_dir=comparison.study_dir, progress=False)
     other("frozen-simcc", 0, tmp_path / "run")
-    model = load_compared(tmp_path / "run").model
+    model = load_estimator(tmp_path / "run").model
     crops = Crops(comparison.splits.val, profile, training=False)
     found = predict_people(model, crops, flip_test=True)
     saved = load_predictions(tmp_path / "run" / "predictions.npz", crops.people)
@@ -195,17 +196,17 @@ def test_what_is_missing_is_named(study, tmp_path):
     with pytest.raises(FileNotFoundError, match="tokenizer-seed0"):
         lost(f"{SMALL_BACKBONE}-pct", 0, tmp_path / "run")
     with pytest.raises(FileNotFoundError, match=r"nowhere.*model\.json"):
-        load_compared(tmp_path / "nowhere")
+        load_estimator(tmp_path / "nowhere")
     (tmp_path / "half").mkdir()
     (tmp_path / "half" / "model.json").write_text((runs / "vitpose" / "model.json").read_text())
     with pytest.raises(FileNotFoundError, match=r"half.*model\.safetensors"):
-        load_compared(tmp_path / "half")
+        load_estimator(tmp_path / "half")
 
 
 def test_a_description_is_json_of_plain_values(study):
     description = json.loads((Path(study[1]) / "frozen-pct" / "model.json").read_text())
-    assert set(description) == {"variant", "skeleton", "profile"}
-    assert description["variant"] in variants(study[0].profile)
+    assert (description["kind"], description["skeleton"]) == ("comparison", "coco")
+    assert description["sizes"]["variant"] in variants(study[0].profile)
 
 
 def test_the_paper_compares_every_representation_and_published_rivals():

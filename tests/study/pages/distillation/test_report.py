@@ -10,8 +10,8 @@ from pctlib.profiles.profile import load_profile
 from pctlib.reporting.tables import Interval
 from pctlib.study.findings import ONE_SEED
 from pctlib.study.pages.distillation import report as report
-from pctlib.study.pages.distillation.study import NEITHER, STEADY, TEACHER, VARIANTS, DistillationStudy
-from pctlib.study.pages.distillation.trainings import BOTH, FIRST, SECOND
+from pctlib.study.pages.distillation.study import DistillationStudy
+from pctlib.study.pages.distillation.trainings import BOTH, FIRST, NEITHER, SECOND, STEADY, TEACHER, VARIANTS
 from pctlib.study.people import Splits
 from pctlib.study.variants import run_folder
 

@@ -18,9 +18,9 @@ from pctlib.profiles.profile import load_profile
 from pctlib.profiles.sections import AugmentationProfile
 from pctlib.skeletons import COCO_WHOLEBODY
 from pctlib.study.pages.distillation.models import build_head, build_model, constants_of
-from pctlib.study.pages.distillation.study import NEITHER, STEADY, TEACHER, VARIANTS, DistillationStudy
+from pctlib.study.pages.distillation.study import DistillationStudy
 from pctlib.study.pages.distillation.tasks import NewHeadTask, StudentTask, teach_views
-from pctlib.study.pages.distillation.trainings import BOTH, FIRST, SECOND
+from pctlib.study.pages.distillation.trainings import BOTH, FIRST, NEITHER, SECOND, STEADY, TEACHER, VARIANTS
 from pctlib.study.people import Splits
 from pctlib.study.variants import run_folder, train_variants
 from pctlib.training.loop import train

@@ -19,7 +19,7 @@ from pctlib.study.pages.flexibility.report import (
 )
 from pctlib.study.pages.flexibility.study import BASE, FlexibilityStudy, choices_of
 from pctlib.study.people import Splits
-from pctlib.study.runs import load_fitted
+from pctlib.study.runs import load_estimator
 
 TRAINING = {"epochs": 1, "batch_size": 8, "learning_rate": 2e-3, "warmup_steps": 1}
 MASKED = MaskedProfile(
@@ -113,8 +113,8 @@ def test_frozen_parts_are_those_of_the_release(study):
 def test_training_leaves_frozen_parts_at_their_pretraining(study, tmp_path):
     runs = {name: study(name, 2, tmp_path / name) for name in (BASE, "attention frozen", "32 x 48 px")}
     pretrained = study.masked.pretrain(2, study.pretrained_dir / "seed2" / "pretraining").encoder
-    frozen = load_fitted(study.build("attention frozen", seed=2), tmp_path / "attention frozen").backbone
-    base = load_fitted(study.build(BASE, seed=2), tmp_path / BASE).backbone
+    frozen = load_estimator(tmp_path / "attention frozen").model.backbone
+    base = load_estimator(tmp_path / BASE).model.backbone
     for block, start, moved in zip(frozen.blocks, pretrained.blocks, base.blocks, strict=True):
         assert torch.equal(block.attn.qkv.weight, start.attn.qkv.weight)
         assert not torch.equal(block.mlp.fc1.weight, start.mlp.fc1.weight)

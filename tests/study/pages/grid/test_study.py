@@ -9,6 +9,7 @@ from helpers.study_people import make_people
 from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.profiles.profile import load_profile
 from pctlib.reporting.run_card import RunCard
+from pctlib.skeletons import COCO
 from pctlib.study.pages.grid import study as grid
 from pctlib.study.people import Splits
 from pctlib.study.stages.heatmap import train_heatmap
@@ -65,8 +66,8 @@ def row(tmp_path_factory):
     small = load_profile("smoke", tokenizer__codebook_size=8)
     torch.manual_seed(0)
     model: PoseTokenizer = build_tokenizer(small, num_keypoints=17)
-    save_tokenizer(model, small, write_point(folder / "grid", 8, {"error px": 2.0}))
-    save_tokenizer(model, small, write_point(folder / "grid", 16, {"failed": "no memory"}))
+    save_tokenizer(model, small, COCO, write_point(folder / "grid", 8, {"error px": 2.0}))
+    save_tokenizer(model, small, COCO, write_point(folder / "grid", 16, {"failed": "no memory"}))
     return grid.RowClassifiers(
         profile, splits, study_dir=folder, runs_dir=folder / "grid", progress=False
     ), folder

@@ -17,8 +17,8 @@ from pctlib.study.pages.joint.report import (
     joint_table,
     published_joint,
 )
-from pctlib.study.pages.joint.study import ALONE, EXPERTS, JointStudy, readings
-from pctlib.study.pages.joint.trainings import JOINT
+from pctlib.study.pages.joint.study import JointStudy, readings
+from pctlib.study.pages.joint.trainings import ALONE, EXPERTS, JOINT
 from pctlib.study.people import Splits
 from pctlib.study.variants import run_folder
 

@@ -15,20 +15,11 @@ from pctlib.profiles.pages import JointProfile
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO, CROWDPOSE, LSP, MPII
 from pctlib.study.crops import predict_people
-from pctlib.study.pages.joint.study import (
-    ALONE,
-    EXPERTS,
-    VARIANTS,
-    JointStudy,
-    JointTask,
-    read_sets,
-    readings,
-    sets_frame,
-)
-from pctlib.study.pages.joint.trainings import JOINT
+from pctlib.study.pages.joint.study import JointStudy, JointTask, read_sets, readings, sets_frame
+from pctlib.study.pages.joint.trainings import ALONE, EXPERTS, JOINT, VARIANTS
 from pctlib.study.people import Splits
 from pctlib.study.predictions import load_predictions
-from pctlib.study.runs import load_fitted
+from pctlib.study.runs import load_run
 from pctlib.study.variants import run_folder, train_variants
 from pctlib.training.plan import plan_epoch
 
@@ -180,7 +171,7 @@ def test_variants_are_trained_measured_and_saved(study, tmp_path):
     folder = run_folder(tmp_path / "seed0", EXPERTS)
     people = study.val_crops["mpii"].people
     saved = load_predictions(folder / "predictions-mpii.npz", people)
-    model = load_fitted(study.build(study.names, experts=True, seed=9), folder)
+    model = load_run(folder)
     found = predict_people(model.of_dataset(1), study.val_crops["mpii"], flip_test=True)
     np.testing.assert_allclose(found.keypoints_image, saved.keypoints_image, atol=1e-3)
     for name in study.names:

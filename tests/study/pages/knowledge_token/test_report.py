@@ -15,16 +15,8 @@ from pctlib.study.pages.knowledge_token.report import (
     transfer_finding,
     transfer_table,
 )
-from pctlib.study.pages.knowledge_token.study import (
-    BOTH,
-    NONE,
-    OUTPUT,
-    RANDOM,
-    TAUGHT,
-    TEACHER,
-    TOKEN,
-    KnowledgeTokenStudy,
-)
+from pctlib.study.pages.knowledge_token.study import KnowledgeTokenStudy
+from pctlib.study.pages.knowledge_token.trainings import BOTH, NONE, OUTPUT, RANDOM, TAUGHT, TEACHER, TOKEN
 from pctlib.study.people import Splits
 from pctlib.study.variants import run_folder
 

@@ -14,7 +14,8 @@ from pctlib.profiles.pages import KnowledgeTokenProfile
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import MPII
 from pctlib.study.crops import predict_people
-from pctlib.study.pages.knowledge_token.study import (
+from pctlib.study.pages.knowledge_token.study import KnowledgeTokenStudy, published_teacher
+from pctlib.study.pages.knowledge_token.trainings import (
     BOTH,
     NONE,
     OUTPUT,
@@ -24,13 +25,13 @@ from pctlib.study.pages.knowledge_token.study import (
     TEACHER,
     TOKEN,
     VARIANTS,
-    KnowledgeTokenStudy,
-    read_teacher,
 )
 from pctlib.study.people import Splits
 from pctlib.study.predictions import load_predictions
+from pctlib.study.runs import load_estimator, read_teacher
 from pctlib.study.variants import run_folder, train_variants
 from pctlib.training.fingerprint import weights_of
+from pctlib.training.resume import CheckpointFolder
 
 TRAINING = {"epochs": 2, "batch_size": 8, "learning_rate": 3e-3, "warmup_steps": 2, "evaluate_every": 2}
 SECTION = {
@@ -121,7 +122,7 @@ def test_students_differ_in_their_lessons_alone(finished):
 @pytest.mark.parametrize("variant", STUDENTS)
 def test_a_trained_student_is_read_back(finished, variant):
     study, _, runs = finished
-    model = study.load_student(variant, run_folder(runs, variant))
+    model = load_estimator(run_folder(runs, variant)).model
     saved = load_predictions(run_folder(runs, variant) / "predictions.npz", study.val_crops.people)
     found = predict_people(model, study.val_crops, flip_test=True)
     np.testing.assert_allclose(found.keypoints_image, saved.keypoints_image, atol=1e-3)
@@ -149,11 +150,26 @@ def test_finished_runs_are_read_back_and_a_new_teacher_means_new_students(finish
     assert weights_of(other.fit(TEACHER, 0, tmp_path).model) != weights_of(study.fit(TEACHER, 0, runs).model)
 
 
+def test_students_beside_a_teacher_are_averaged_as_those_alone(splits, tmp_path):
+    averaged = SECTION["student"] | {"training": TRAINING | {"average_decay": 0.9}}
+    study = KnowledgeTokenStudy(profile(student=averaged), splits, progress=False)
+    for variant, prefix in ((OUTPUT, "module.student."), (NONE, "module.")):
+        study(variant, 0, tmp_path / variant)
+        saved = read_tensors(tmp_path / variant / "model.safetensors")
+        checkpoint = CheckpointFolder(tmp_path / variant / "checkpoints").newest()
+        average, last = checkpoint.part("average"), checkpoint.part("model")
+        assert equal_states(saved, {name: average[prefix + name] for name in saved})
+        name = "representation.head.final_layer.weight"
+        assert not torch.equal(saved[name], last[prefix.removeprefix("module.") + name])
+
+
 def test_a_given_teacher_is_not_trained(finished, splits, tmp_path):
     _, frame, runs = finished
-    path = run_folder(runs, TEACHER) / "model.safetensors"
-    study = KnowledgeTokenStudy(profile(teacher_weights=str(path)), splits, progress=False)
-    metrics = study(TEACHER, 1, run_folder(tmp_path, TEACHER))
+    folder = run_folder(runs, TEACHER)
+    for path in (folder, folder / "model.safetensors"):
+        study = KnowledgeTokenStudy(profile(teacher_weights=str(path)), splits, progress=False)
+        metrics = study(TEACHER, 1, run_folder(tmp_path, TEACHER))
+        assert metrics["NME all"] == pytest.approx(frame.loc[TEACHER, "NME all"], rel=1e-5)
     assert metrics["NME all"] == pytest.approx(frame.loc[TEACHER, "NME all"], rel=1e-5)
     assert "training seconds" not in metrics
     assert not (run_folder(tmp_path, TEACHER) / "checkpoints").exists()
@@ -164,7 +180,7 @@ def test_an_official_teacher_is_read(finished, tmp_path):
     weights = read_tensors(run_folder(runs, TEACHER) / "model.safetensors")
     official = {name.replace("representation.head.", "keypoint_head."): v for name, v in weights.items()}
     torch.save({"state_dict": official}, tmp_path / "vitpose.pth")
-    model = read_teacher(tmp_path / "vitpose.pth", study.new_teacher(seed=8))
+    model = read_teacher(tmp_path / "vitpose.pth", study.new_teacher(seed=8), published_teacher)
     assert equal_states(dict(model.state_dict()), weights)
 
 

@@ -14,17 +14,14 @@ from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO
 from pctlib.study.pages.masked.report import masked_finding, masked_table, pose_histories, restored_crops
 from pctlib.study.pages.masked.study import (
-    LONGER,
-    PRETRAINED,
     PRETRAINING,
-    VARIANTS,
     MaskedStudy,
     build_autoencoder,
     equal_compute_epochs,
     lengthened,
     new_backbone,
 )
-from pctlib.study.pages.masked.trainings import SCRATCH
+from pctlib.study.pages.masked.trainings import LONGER, PRETRAINED, SCRATCH, VARIANTS
 from pctlib.study.people import Splits
 from pctlib.study.variants import run_folder
 from pctlib.training.plan import plan_epoch

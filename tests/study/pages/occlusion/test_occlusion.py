@@ -37,7 +37,7 @@ from pctlib.study.pages.occlusion.report import (
     with_best,
 )
 from pctlib.study.people import Splits, load_splits
-from pctlib.study.trained import Trained
+from pctlib.study.runs import Trained
 
 SHARES = (0.0, 0.3, 0.6)
 
@@ -120,7 +120,7 @@ def test_trained_methods_are_found_by_folder(tmp_path, monkeypatch):
     ):
         trained_methods(tmp_path, [0])
     for seed in (0, 1):
-        folders = [folder.format(seed=seed) for folder, _ in MAIN_METHODS.values()]
+        folders = [folder.format(seed=seed) for folder in MAIN_METHODS.values()]
         for folder in [*folders, f"comparison/seed{seed}/simcc"] + ["comparison/seed1/rle"] * (seed == 1):
             (tmp_path / folder).mkdir(parents=True, exist_ok=True)
             (tmp_path / folder / "model.safetensors").touch()
@@ -133,7 +133,7 @@ def test_trained_methods_are_found_by_folder(tmp_path, monkeypatch):
         "Heatmap": [0, 1], "Heatmap control": [0, 1], "PCT": [0, 1], "simcc": [0, 1], "rle": [1],
     }  # fmt: skip
     assert list(trained_methods(tmp_path, [0])) == list(MAIN_METHODS)
-    monkeypatch.setattr(methods_module, "_load_compared", lambda folder: folder.name)
+    monkeypatch.setattr(methods_module, "load_estimator", lambda folder: folder.name)
     assert trained_methods(tmp_path, [1], compared=names)["rle"][1]() == "rle"
 
 
