@@ -133,7 +133,10 @@ def extract_features(
     rows = torch.arange(len(crops)).split(64)
     parts: list[list[Tensor | None]] = []
     for view in range(views):
-        draws = [torch.Generator().manual_seed(mix_seed(seed, 20, view, i)) for i in range(len(rows))]
+        draws = [
+            torch.Generator().manual_seed(mix_seed(seed, "features: views", view, i))
+            for i in range(len(rows))
+        ]
         batches = crops.inputs(rows, device, augmentation=augmentation, generators=draws)
         for inputs in tqdm(
             batches, total=len(rows), unit="batch", desc=f"view {view + 1}", disable=not progress

@@ -1,11 +1,15 @@
 """Which samples and random numbers a step gets."""
 
+import ast
+from pathlib import Path
+
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+import pctlib
 from pctlib.training.plan import mix_seed, plan_epoch
 from pctlib.training.settings import TrainingSettings
 
@@ -72,6 +76,35 @@ def test_settings_out_of_range_are_refused_by_name(field, value):
 
 def test_mixed_seeds_do_not_collide():
     assert len({mix_seed(a, b) for a in range(30) for b in range(30)}) == 900
+    assert len({mix_seed(3, name) for name in ("a", "b", "ab", "", "a ")} | {mix_seed(3, 0)}) == 6
+    assert mix_seed(3, "a", 1) not in (mix_seed(3, "a"), mix_seed(3, 1, "a"), mix_seed(4, "a", 1))
+
+
+def test_a_named_seed_is_the_same_everywhere():
+    assert mix_seed(1, 2) == 1596810411, "those of shipped weights stay"
+    assert mix_seed(0, "heatmap: weights") == 1362900854
+
+
+def test_what_is_drawn_has_a_name_of_its_own():
+    """Draws of one seed are told apart by names; only the loop, and what has made shipped weights, counts."""
+    room = Path(pctlib.__file__).parent
+    counted = {room / "training" / "plan.py", room / "study" / "backbones" / "train.py"}
+    names = []
+    for file in sorted(set(room.rglob("*.py")) - counted):
+        tree = ast.parse(file.read_text(encoding="utf-8"))
+        calls = [n for n in ast.walk(tree) if isinstance(n, ast.Call) and "mix_seed" in ast.unparse(n.func)]
+        given = [arg.value for call in calls for arg in call.args if isinstance(arg, ast.Constant)]
+        names += [value for value in given if isinstance(value, str)]
+        used = {arg.id for call in calls for arg in call.args if isinstance(arg, ast.Name)}
+        given += [n.value.value for n in tree.body if _names_a_constant(n, used)]
+        assert not [value for value in given if isinstance(value, int) and value], file
+    assert sorted(set(names)) == sorted(names)
+    assert len(names) > 15
+
+
+def _names_a_constant(node, names):
+    assigned = isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+    return assigned and ast.unparse(node.targets[0]) in names
 
 
 def test_stairs_and_a_flat_share_are_two_schedules():

@@ -148,7 +148,7 @@ def train_classifier(
         ValueError: as `pctlib.training.loop.train`, or if the tokenizer is of other keypoints.
     """
     skeleton = stage.train_crops.people.skeleton
-    torch.manual_seed(mix_seed(seed, 40))
+    torch.manual_seed(mix_seed(seed, "classifier: weights"))
     head = build_classifier(profile, stage.backbone, tokenizer, skeleton)
     identity = {"tokenizer": weights_of(tokenizer)}
     result = train_head(
@@ -171,7 +171,7 @@ def train_control(
     Arguments and errors as in `train_classifier`.
     """
     skeleton = stage.train_crops.people.skeleton
-    torch.manual_seed(mix_seed(seed, 41))
+    torch.manual_seed(mix_seed(seed, "classifier: weights of the control"))
     head = build_heatmap(profile, stage.backbone, skeleton)
     result = train_head(profile, stage, head, seed=seed, out_dir=out_dir, progress=progress)
     save_staged(result.model, "heatmap", profile, skeleton, out_dir)

@@ -70,7 +70,7 @@ def train_heatmap(
     Raises:
         ValueError: as `pctlib.training.loop.train`, or if an image cannot be read.
     """
-    torch.manual_seed(mix_seed(seed, 30))
+    torch.manual_seed(mix_seed(seed, "heatmap: weights"))
     backbone = build_backbone(profile, weights=profile.heatmap.weights)
     model = PoseEstimator(backbone, build_heatmap(profile, backbone, splits.train.skeleton))
     model = model.to(memory_format=torch.channels_last)

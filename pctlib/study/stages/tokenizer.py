@@ -215,7 +215,7 @@ def train_tokenizer(
     """
     if profile.tokenizer.guide_ratio > 0 and guide is None:
         raise ValueError("guide_ratio is above 0: the tokenizer needs a trained backbone (heatmap_dir)")
-    torch.manual_seed(mix_seed(seed, 10))
+    torch.manual_seed(mix_seed(seed, "tokenizer: weights"))
     model: PoseTokenizer | GuidedTokenizer = build_tokenizer(
         profile,
         num_keypoints=train_poses.keypoints.shape[1],
@@ -287,7 +287,7 @@ def initialise_codebook(
     model: PoseTokenizer | GuidedTokenizer, poses: Poses, *, seed: int, sample: int = 4096
 ) -> None:
     """Start the codebook at the k-means clusters of the tokens of some training poses."""
-    generator = torch.Generator().manual_seed(mix_seed(seed, 11))
+    generator = torch.Generator().manual_seed(mix_seed(seed, "tokenizer: first codebook"))
     chosen = torch.randperm(len(poses), generator=generator)[:sample]
     codebook = pose_tokenizer(model).codebook
     tokens = _tokens(model, poses, chosen).flatten(0, 1)  # [N M, E]

@@ -137,7 +137,7 @@ def untrained_tokenizer(
         seed: of weights and codebook.
     """
     trained = pose_tokenizer(model)
-    torch.manual_seed(mix_seed(seed, 61))
+    torch.manual_seed(mix_seed(seed, "anatomy: untrained weights"))
     fresh: PoseTokenizer | GuidedTokenizer = build_tokenizer(
         profile,
         num_keypoints=trained.num_keypoints,
@@ -175,7 +175,7 @@ def measure_anatomy(
     _, counted = reconstruct(model, counted_poses)
     keypoints, indices = reconstruct(model, changed_poses)
     usage = entry_usage(counted, len(tokenizer.codebook.codebook))
-    generator = torch.Generator().manual_seed(mix_seed(seed, 60))
+    generator = torch.Generator().manual_seed(mix_seed(seed, "anatomy: other entries"))
     movement = token_movement(tokenizer, indices, usage=usage, draws=draws, generator=generator)
     solid = tokenizer.num_dims == 3
     if not solid:

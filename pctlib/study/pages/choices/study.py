@@ -111,12 +111,11 @@ CLASSIFIERS: dict[str, dict[str, float]] = {
 """What each classifier changes in the section "classifier" of the profile."""
 
 LOOKUPS = ("soft", "hard")
-_HIDING = 70  # seed
 
 
 def hidden_joints(poses: Poses, share: float) -> Tensor:
     """Return bool [N, K], which joints the encoder is not shown: the same for every tokenizer and seed."""
-    generator = torch.Generator().manual_seed(mix_seed(0, _HIDING))
+    generator = torch.Generator().manual_seed(mix_seed("choices: hidden joints"))
     return torch.rand(poses.visible.shape, generator=generator) < share
 
 

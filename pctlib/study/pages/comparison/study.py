@@ -46,7 +46,7 @@ from pctlib.training.fingerprint import weights_of
 from pctlib.training.plan import mix_seed
 from pctlib.training.settings import TrainingSettings
 
-_WEIGHTS = 50  # of the draw of weights
+_WEIGHTS = "comparison: weights"  # one draw for all: heads of one shape start alike
 
 
 class Shared(NamedTuple):

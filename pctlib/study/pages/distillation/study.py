@@ -42,8 +42,6 @@ from pctlib.training.fingerprint import weights_of
 from pctlib.training.plan import mix_seed
 from pctlib.training.settings import TrainingSettings
 
-_TEACHER, _STUDENT, _HEAD = 80, 81, 82  # seeds of weights
-
 
 @dataclass
 class DistillationStudy:
@@ -109,14 +107,14 @@ class DistillationStudy:
 
     def new_teacher(self, *, seed: int) -> PoseEstimator:
         """Return the teacher before this study trains it: with the weights given, or untrained."""
-        torch.manual_seed(mix_seed(seed, _TEACHER))
+        torch.manual_seed(mix_seed(seed, "distillation: teacher"))
         built = build_model(self.section, self.section.teacher, self.skeleton)
         weights = self.section.teacher_weights
         return read_teacher(weights, built, published_teacher) if weights else built
 
     def new_student(self, *, seed: int) -> PoseEstimator:
         """Return an untrained student; of one seed it is the same in every variant."""
-        torch.manual_seed(mix_seed(seed, _STUDENT))
+        torch.manual_seed(mix_seed(seed, "distillation: student"))
         return build_model(self.section, self.section.student, self.skeleton)
 
     def load(self, variant: str, runs: str | Path) -> PoseEstimator:
@@ -180,7 +178,7 @@ class DistillationStudy:
 
     def _fit_head(self, seed: int, folder: Path, trained: PoseEstimator) -> Fitted:
         identity = {"teacher": weights_of(trained), "losses": vars(constants_of(self.section))}
-        torch.manual_seed(mix_seed(seed, _HEAD))
+        torch.manual_seed(mix_seed(seed, "distillation: new head"))
         head = build_head(self.section, self.section.student, trained.backbone, self.skeleton)
         pair = HeadDistillation(trained, head, constants=constants_of(self.section))
         training, views = self.section.head_training, self.section.head_views

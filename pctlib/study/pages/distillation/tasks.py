@@ -117,7 +117,10 @@ def teach_views(
     rows = torch.arange(len(crops)).split(_ROWS)
     kept: list[tuple[Tensor, ...]] = []
     for view in range(views):
-        draws = [torch.Generator().manual_seed(mix_seed(seed, 21, view, i)) for i in range(len(rows))]
+        draws = [
+            torch.Generator().manual_seed(mix_seed(seed, "distillation: views", view, i))
+            for i in range(len(rows))
+        ]
         batches = crops.inputs(rows, device, augmentation=augmentation, generators=draws)
         name = f"view {view + 1} of {views}"
         for inputs in tqdm(batches, total=len(rows), unit="batch", desc=name, disable=not progress):

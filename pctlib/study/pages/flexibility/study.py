@@ -35,7 +35,6 @@ from pctlib.training.fingerprint import weights_of
 from pctlib.training.plan import mix_seed
 
 RESOLUTION, ATTENTION, DECODER, FROZEN = "resolution", "attention", "decoder", "frozen parts"
-_BACKBONE, _HEAD = 56, 57  # seeds of weights
 Part = Literal["attention", "FFN"]
 Size = tuple[int, int]
 
@@ -176,13 +175,13 @@ class FlexibilityStudy:
             pretrained: gives the weights of the transformer.
         """
         choice, sizes = self.choices[variant], self.profile.masked.vitpose
-        torch.manual_seed(mix_seed(seed, _BACKBONE))
+        torch.manual_seed(mix_seed(seed, "flexibility: backbone"))
         backbone = build_vit(choice, sizes)
         if pretrained is not None:
             start_from(backbone, pretrained)
         if choice.frozen is not None:
             freeze(backbone, choice.frozen)
-        torch.manual_seed(mix_seed(seed, _HEAD))
+        torch.manual_seed(mix_seed(seed, "flexibility: head"))
         skeleton, options = self.splits.train.skeleton, {"input_size": choice.input_size}
         return build_vitpose(sizes, skeleton, decoder=choice.decoder, backbone=backbone, **options)
 

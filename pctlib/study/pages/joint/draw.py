@@ -10,8 +10,6 @@ from torch import Tensor
 
 from pctlib.training.plan import mix_seed
 
-_ORDER = 63  # seed of the orders
-
 
 @dataclass(frozen=True)
 class BalancedDraw:
@@ -81,7 +79,7 @@ class BalancedDraw:
         rounds = places // size
         rows = torch.empty_like(places)
         for turn in rounds.unique().tolist():
-            order = _order(size, mix_seed(self.seed, _ORDER, number, epoch, turn))
+            order = _order(size, mix_seed(self.seed, "joint: order", number, epoch, turn))
             rows[rounds == turn] = order[places[rounds == turn] % size]
         return rows
 

@@ -36,7 +36,6 @@ from pctlib.training.plan import Step, mix_seed
 
 READINGS = (COCO, MPII, CROWDPOSE)
 MEASURES = ("PCK@0.2 all", "NME all")  # what all data sets have; not all have the sigmas of OKS
-_BACKBONE, _HEAD, _THIRDS = 60, 61, 62  # seeds
 
 
 def read_sets(profile: Profile, dataset: str, *, root: str = "") -> list[Splits]:
@@ -61,8 +60,9 @@ def read_sets(profile: Profile, dataset: str, *, root: str = "") -> list[Splits]
 
 def readings(splits: Splits) -> list[Splits]:
     """Return disjoint thirds of the training people, each in another keypoint set; validation people stay."""
-    first, rest = splits.train.split(1 / 3, seed=_THIRDS)
-    parts = (first, *rest.split(1 / 2, seed=_THIRDS))
+    seed = mix_seed("joint: thirds")
+    first, rest = splits.train.split(1 / 3, seed=seed)
+    parts = (first, *rest.split(1 / 2, seed=seed))
     return [
         Splits(convert(part, skeleton), convert(splits.val, skeleton), skeleton.name)
         for part, skeleton in zip(parts, READINGS, strict=True)
@@ -230,7 +230,7 @@ class JointStudy:
     def build(self, names: Sequence[str], *, experts: bool, seed: int) -> MultiDatasetEstimator:
         """Return an untrained model for some of the data sets; decoders of a seed are always the same."""
         section = self.section
-        torch.manual_seed(mix_seed(seed, _BACKBONE))
+        torch.manual_seed(mix_seed(seed, "joint: backbone"))
         backbone = ViT(
             vit_size(section.vitpose, part_features=section.part_features if experts else 0),
             section.input_size,
@@ -239,7 +239,7 @@ class JointStudy:
         representations = []
         for name in names:
             number = self.names.index(name)
-            torch.manual_seed(mix_seed(seed, _HEAD, number))
+            torch.manual_seed(mix_seed(seed, "joint: decoder", number))
             skeleton = self.sets[number].train.skeleton
             representations.append(
                 build_representation(section.vitpose, skeleton, input_size=section.input_size)

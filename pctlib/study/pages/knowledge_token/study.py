@@ -36,8 +36,6 @@ from pctlib.study.variants import check_variant, run_folder
 from pctlib.training.fingerprint import fingerprint, weights_of
 from pctlib.training.plan import mix_seed
 
-_TEACHER, _STUDENT, _TOKEN, _RANDOM = 70, 71, 72, 73  # seeds
-
 
 class TransferTask(EstimatorTask):
     """Learn a student from labels and a teacher's heatmaps; the teacher sees each batch once.
@@ -95,7 +93,7 @@ class KnowledgeTokenStudy(FamilyCrops):
 
     def new_teacher(self, *, seed: int) -> PoseEstimator:
         """Return the teacher before this study trains it: with the given weights, or untrained."""
-        torch.manual_seed(mix_seed(seed, _TEACHER))
+        torch.manual_seed(mix_seed(seed, "knowledge token: teacher"))
         built = self._build(self.section.teacher)
         weights = self.section.teacher_weights
         return read_teacher(weights, built, published_teacher) if weights else built
@@ -107,7 +105,7 @@ class KnowledgeTokenStudy(FamilyCrops):
             seed: of the weights, which are the same with a token and without.
             token: [C] of any width; any values if trained weights are to be loaded.
         """
-        torch.manual_seed(mix_seed(seed, _STUDENT))
+        torch.manual_seed(mix_seed(seed, "knowledge token: student"))
         student = self._build(self.section.student)
         return student if token is None else with_token(student, of_width(token, self.section.student.dim))
 
@@ -150,7 +148,8 @@ class KnowledgeTokenStudy(FamilyCrops):
     def _fit_token(self, seed: int, runs: Path) -> Fitted:
         teacher = self.fit(TEACHER, seed, runs).model
         identity = {"teacher": weights_of(teacher)}
-        learner = TokenTeacher(teacher, generator=torch.Generator().manual_seed(mix_seed(seed, _TOKEN)))
+        draw = torch.Generator().manual_seed(mix_seed(seed, "knowledge token: token"))
+        learner = TokenTeacher(teacher, generator=draw)
         size = self.section.teacher.model_copy(update={"training": self.section.token})
         return self._fit(learner, size, seed, run_folder(runs, TAUGHT), identity=identity)
 
@@ -173,7 +172,8 @@ class KnowledgeTokenStudy(FamilyCrops):
         token = self.fit(TAUGHT, seed, runs).model.token.cpu()
         if variant != RANDOM:
             return token
-        random = torch.randn(len(token), generator=torch.Generator().manual_seed(mix_seed(seed, _RANDOM)))
+        draw = torch.Generator().manual_seed(mix_seed(seed, "knowledge token: random token"))
+        random = torch.randn(len(token), generator=draw)
         return random * (token.norm() / random.norm())
 
     def _fit(

@@ -29,8 +29,7 @@ from pctlib.training.plan import Step, mix_seed
 from pctlib.training.settings import TrainingSettings
 
 PRETRAINING = "pretraining"  # folder beside those of the variants
-_BACKBONE, _DECODER, _HEAD = 50, 51, 52  # seeds of weights
-_VALIDATION = 53  # seed of what is hidden of the validation people
+_BACKBONE = "masked: backbone"  # drawn alike for the autoencoder and for pose alone
 
 
 class MaskedBatch(NamedTuple):
@@ -87,7 +86,7 @@ class MaskedTask(EstimatorTask):
     def validation(self, model: MaskedAutoencoder) -> Iterator[MaskedBatch]:
         """Yield the validation people in order, with what is visible of them."""
         device = next(model.parameters()).device
-        generator = torch.Generator().manual_seed(mix_seed(_VALIDATION))
+        generator = torch.Generator().manual_seed(mix_seed("masked: hidden of the validation people"))
         for inputs in self.val_crops.in_order(device):
             yield MaskedBatch(inputs.images, self._draw(len(inputs.images), generator).to(device))
 
@@ -102,7 +101,7 @@ def build_autoencoder(section: MaskedProfile, *, seed: int = 0) -> MaskedAutoenc
     """Return an untrained autoencoder around the backbone of a seed, without drop path, as published."""
     torch.manual_seed(mix_seed(seed, _BACKBONE))
     encoder = ViT(replace(vit_size(section.vitpose), drop_path=0.0), section.input_size)
-    torch.manual_seed(mix_seed(seed, _DECODER))
+    torch.manual_seed(mix_seed(seed, "masked: decoder"))
     sizes = section.pretraining
     return MaskedAutoencoder(
         encoder,
@@ -204,7 +203,7 @@ class MaskedStudy(FamilyCrops):
         elif variant == LONGER:
             epochs = equal_compute_epochs(section, self.splits.train.skeleton)
             settings = lengthened(settings, epochs)
-        torch.manual_seed(mix_seed(seed, _HEAD))
+        torch.manual_seed(mix_seed(seed, "masked: head"))
         model = build_vitpose(
             sizes, self.splits.train.skeleton, input_size=section.input_size, backbone=backbone
         )
