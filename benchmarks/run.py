@@ -9,6 +9,7 @@ from benchmarks import (
     bench_codebook,
     bench_distillation,
     bench_estimators,
+    bench_explorer,
     bench_inputs,
     bench_metrics,
     bench_people,
@@ -26,6 +27,7 @@ MODULES = (
     bench_reading,
     bench_estimators,
     bench_distillation,
+    bench_explorer,
 )
 
 

@@ -153,12 +153,15 @@ def test_every_argument_has_a_finite_gradient_also_at_rest(fields):
         assert value.grad.abs().max() > 0, name
 
 
-def test_displacement_leaves_the_joints_alone(fields):
-    body = BodyModel(fields)
-    output = body(displacement=torch.full((1, 61, 3), 0.1))
-    torch.testing.assert_close(output.joints, body().joints)
-    torch.testing.assert_close(output.vertices, (body().vertices + 0.1), rtol=0, atol=0.1)
-    assert (output.vertices - body().vertices).norm(dim=-1).min() > 1e-3
+def test_displacement_leaves_the_joints_alone_and_turns_with_the_body(fields):
+    body, turn = BodyModel(fields, flat_hand=True), torch.tensor([[0.3, -0.8, 0.5]])
+    displacement = 0.1 * torch.randn(1, 61, 3, generator=torch.Generator().manual_seed(0))
+    for root_pose in (torch.zeros(1, 3), turn):
+        still = body(root_pose=root_pose)
+        moved = body(root_pose=root_pose, displacement=displacement)
+        torch.testing.assert_close(moved.joints, still.joints)
+        expected = displacement @ rotation_matrix(root_pose).mT
+        torch.testing.assert_close(moved.vertices - still.vertices, expected, rtol=0, atol=1e-6)
 
 
 def test_wide_shapedirs_take_expression_from_column_300(fields):
