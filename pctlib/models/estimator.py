@@ -63,3 +63,17 @@ class PoseEstimator(nn.Module):
         upright = type(both)(*(part[:B] for part in both))
         mirrored = type(both)(*(part[B:] for part in both))
         return self.representation.merge_flipped(upright, mirrored)
+
+
+class FrozenBackbone(PoseEstimator):
+    """A pose estimator whose backbone takes no gradient and stays in eval mode."""
+
+    def __init__(self, backbone: nn.Module, representation: nn.Module) -> None:
+        super().__init__(backbone.requires_grad_(False), representation)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> "FrozenBackbone":
+        """Set the mode of the representation; the backbone stays in eval mode."""
+        super().train(mode)
+        self.backbone.eval()
+        return self

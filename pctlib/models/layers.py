@@ -1,4 +1,4 @@
-"""Layers that several networks share: MLP-Mixer blocks, a plain MLP, and a residual convolution block."""
+"""Layers that several networks share: MLP-Mixer blocks, a plain MLP, residual convolutions, soft-argmax."""
 
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -159,3 +159,31 @@ class ResidualBlock(nn.Module):
         """Return [B, C, H, W] of [B, C, H, W]."""
         y = self.activation(self.norm1(self.conv1(x)))
         return self.activation(x + self.norm2(self.conv2(y)))
+
+
+def soft_argmax(logits: Tensor, dims: int) -> tuple[Tensor, Tensor]:
+    """Return the softmax over the last `dims` axes and its mean place.
+
+    Args:
+        logits: [..., (D,) H, W].
+        dims: 2 or 3.
+
+    Returns:
+        Probabilities, of the shape of the logits, and places [..., dims], (x, y(, z)) in cells: a cell's
+        place is its index.
+    """
+    probability = logits.flatten(-dims).softmax(-1).view_as(logits)
+    places = [mean_cell(marginal) for marginal in marginals(probability, dims)]
+    return probability, torch.stack(places, dim=-1)
+
+
+def marginals(probability: Tensor, dims: int) -> list[Tensor]:
+    """Return the sums of [..., (D,) H, W] along x, y (and z): [..., W], [..., H] (and [..., D])."""
+    axes = range(-1, -1 - dims, -1)
+    return [probability.sum([other for other in axes if other != axis]) for axis in axes]
+
+
+def mean_cell(probability: Tensor) -> Tensor:
+    """Return the mean index [...] under probabilities [..., n]."""
+    cells = torch.arange(probability.shape[-1], device=probability.device, dtype=probability.dtype)
+    return (probability * cells).sum(-1)

@@ -144,25 +144,10 @@ class OcclusionProfile(Section):
         return self
 
 
-RepresentationName = Literal[
-    "coordinates",
-    "soft_argmax",
-    "rle",
-    "heatmap_standard",
-    "heatmap_dark",
-    "heatmap_udp",
-    "simcc",
-    "rtmcc",
-    "pct",
-]
-
-
 class FrozenHeadsProfile(Section):
     """Representations as heads on the frozen heatmap backbone, trained as the token classifier is."""
 
-    representations: tuple[RepresentationName, ...] = Field(
-        default=get_args(RepresentationName), min_length=1
-    )
+    representations: tuple[str, ...] = Field(min_length=1, description="names in the table of heads")
     views: int = Field(default=0, ge=0, description="augmented views whose features are kept; 0: none")
     epochs: int = Field(gt=0, description="of each head; the rest of the schedule is the classifier's")
 
@@ -179,7 +164,7 @@ class BackboneProfile(Section):
 class WholeNetworksProfile(Section):
     """Representations and backbones, each pair trained as one network."""
 
-    representations: tuple[RepresentationName, ...] = Field(min_length=1)
+    representations: tuple[str, ...] = Field(min_length=1, description="names in the table of heads")
     backbones: tuple[BackboneProfile, ...] = Field(min_length=1)
     vitpose: VitSizeProfile | None = Field(default=None, description="trained by its own optimiser's values")
     training: TrainingSettings

@@ -112,13 +112,6 @@ class Crops:
         yield from self.inputs(torch.arange(len(self)).split(batch_size), device)
 
 
-def crops_of(people: People, profile: Profile, input_size: tuple[int, int], *, training: bool) -> Crops:
-    """Return the crops of people at another input size, (height, width) pixels, than that of the profile."""
-    size = {"input_height": input_size[0], "input_width": input_size[1]}
-    crop = profile.crop.model_copy(update=size)
-    return Crops(people, profile.model_copy(update={"crop": crop}), training=training)
-
-
 def _augmentation(profile: AugmentationProfile) -> Augmentation:
     values = profile.model_dump(exclude={"vertical_deg"})  # of poses, which no image can undergo
     values["scale"] = (1 - profile.scale, 1 + profile.scale)
@@ -144,20 +137,57 @@ def predict_people(
     return to_people(model.representation, join(parts), torch.cat(affines), crops.people)
 
 
-class FamilyCrops:
-    """The crops of the people that the section of a family names, decoded once for all its trainings."""
+class CropCache:
+    """Crops of people, cut and decoded once for all who ask for them.
+
+    Args:
+        profile: padding, cache and workers; input size where none is given.
+    """
+
+    def __init__(self, profile: Profile) -> None:
+        self.profile = profile
+        self._kept: dict[tuple[int, bool, tuple[int, int]], tuple[People, Crops]] = {}
+
+    def cut(self, people: People, input_size: tuple[int, int] | None = None, *, training: bool) -> Crops:
+        """Return the crops of people; of the same table, size and use they are the same object.
+
+        Args:
+            people: with images.
+            input_size: (height, width) pixels; None for that of the profile.
+            training: as for `Crops`.
+        """
+        height, width = size = tuple(input_size or self.profile.crop.input_size)
+        key = (id(people), training, size)  # the table is kept, too, so that its id stays its own
+        if key not in self._kept:
+            crop = self.profile.crop.model_copy(update={"input_height": height, "input_width": width})
+            sized = self.profile.model_copy(update={"crop": crop})
+            self._kept[key] = people, Crops(people, sized, training=training)
+        return self._kept[key][1]
+
+
+class SectionCrops:
+    """The crops of the people that a section of the profile names, decoded once for all its trainings."""
 
     profile: Profile
     splits: Splits
     section: Any  # of the profile; has `train_people` and `input_size`
 
     @cached_property
-    def train_crops(self) -> Crops:
-        """The people to learn from."""
-        people = first_people(self.splits, self.section.train_people).train
-        return crops_of(people, self.profile, self.section.input_size, training=True)
+    def crops(self) -> CropCache:
+        """All crops that are cut."""
+        return CropCache(self.profile)
 
     @cached_property
+    def learners(self) -> People:
+        """The people to learn from."""
+        return first_people(self.splits, self.section.train_people).train
+
+    @property
+    def train_crops(self) -> Crops:
+        """The crops of the people to learn from."""
+        return self.crops.cut(self.learners, self.section.input_size, training=True)
+
+    @property
     def val_crops(self) -> Crops:
-        """The people to measure on."""
-        return crops_of(self.splits.val, self.profile, self.section.input_size, training=False)
+        """The crops of the people to measure on."""
+        return self.crops.cut(self.splits.val, self.section.input_size, training=False)

@@ -10,8 +10,6 @@ from pctlib.checkpoints import Official, read_official
 from pctlib.checkpoints.keypoint_sets import PLUS_SETS
 from pctlib.checkpoints.vitpose import choose_dataset
 from pctlib.models.estimator import PoseEstimator
-from pctlib.models.representations.heatmap import Heatmap
-from pctlib.models.representations.pct import PCTClassifier
 from pctlib.models.vitpose import MultiDatasetEstimator
 from pctlib.skeletons import SKELETONS, Skeleton
 from pctlib.study.runs import CHOOSE, DESCRIPTION, WEIGHTS, Trained, load_estimator
@@ -69,15 +67,13 @@ def _compared(study_dir: Path, seeds: Sequence[int], names: Collection[str]) -> 
 
 
 def _published(model: nn.Module, path: Path, skeleton: Skeleton | None) -> Trained:
-    """Return a published model with the crops of its release: PCT's are narrower, those of UDP unbiased."""
+    """Return a published model with the crops of its release."""
     if isinstance(model, MultiDatasetEstimator):
         raise ValueError(f"{path}: holds estimators of several data sets; {CHOOSE}")
     if not isinstance(model, PoseEstimator):
         raise ValueError(f"{path}: expected one estimator of poses, got {type(model).__name__}")
     representation = model.representation
-    padding = 1.12 if isinstance(representation, PCTClassifier) else 1.25
-    udp = isinstance(representation, Heatmap) and representation.coding.kind == "udp"
-    return Trained(model, representation.input_size, padding, udp, skeleton)
+    return Trained(model, representation.input_size, *representation.crop, skeleton)
 
 
 def load_any(

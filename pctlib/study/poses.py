@@ -12,6 +12,7 @@ from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile
 from pctlib.skeletons import H36M, Skeleton
 from pctlib.study.crops import Crops
+from pctlib.study.people import Splits
 
 
 @dataclass
@@ -104,6 +105,12 @@ def load_poses(people: People, profile: Profile, *, training: bool, num_dims: in
     joints = joints - joints[:, H36M.index("pelvis"), None]
     visible = torch.full(joints.shape[:2], 2, dtype=torch.uint8)
     return Poses(people, joints, visible, boxes, **place)
+
+
+def load_both(splits: Splits, profile: Profile, *, num_dims: int = 2) -> tuple[Poses, Poses]:
+    """Return the poses of training and validation people; arguments and errors as in `load_poses`."""
+    train = load_poses(splits.train, profile, training=True, num_dims=num_dims)
+    return train, load_poses(splits.val, profile, training=False, num_dims=num_dims)
 
 
 def augment_poses(

@@ -7,8 +7,9 @@ from helpers.study_people import make_people
 
 from pctlib.paths import project_root
 from pctlib.profiles.profile import Profile, load_profile
+from pctlib.study.pages.comparison.heads import HEADS
 from pctlib.study.people import Splits
-from pctlib.study.poses import load_poses
+from pctlib.study.poses import load_both
 from pctlib.study.stages.heatmap import train_heatmap
 from pctlib.study.stages.tokenizer import train_tokenizer
 
@@ -18,7 +19,7 @@ COMPARISON = {
     "train_people": 8,
     "input_height": 32,
     "input_width": 32,
-    "frozen": {"views": 1, "epochs": 1},
+    "frozen": {"representations": list(HEADS), "views": 1, "epochs": 1},
     "whole": {
         "representations": ["coordinates", "heatmap_dark", "rtmcc", "pct"],
         "backbones": [{"name": "mobilenetv4_conv_small_035", "stages": 4}],
@@ -42,12 +43,10 @@ def make_study(folder: Path) -> tuple[Profile, Splits]:
     """Train tokenizer and heatmap backbone of seed 0 below a folder."""
     profile = small_profile(folder)
     splits = study_people(folder)
-    people = splits.train, splits.val
     train_heatmap(profile, splits, seed=0, out_dir=folder / "heatmap-seed0", progress=False)
-    poses = [load_poses(p, profile, training=t) for p, t in zip(people, (True, False), strict=True)]
-    train_tokenizer(
-        profile, poses[0], val_poses=poses[1], seed=0, out_dir=folder / "tokenizer-seed0", progress=False
-    )
+    train, val = load_both(splits, profile)
+    tokenizer = folder / "tokenizer-seed0"
+    train_tokenizer(profile, train, val_poses=val, seed=0, out_dir=tokenizer, progress=False)
     return profile, splits
 
 

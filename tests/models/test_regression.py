@@ -4,12 +4,12 @@ import pytest
 import torch
 
 from pctlib.models.representations.heatmap import DeconvolutionHead
+from pctlib.models.representations.integral import IntegralRegression
 from pctlib.models.representations.regression import (
     CoordinateRegression,
     RealNVP,
     RegressionPrediction,
     ResidualLikelihoodRegression,
-    SoftArgmaxRegression,
 )
 
 SWAP = (1, 0, 2)
@@ -20,7 +20,7 @@ def make(name, flip=SWAP, size=SIZE, **options):
     torch.manual_seed(0)
     if name == "soft_argmax":
         head = DeconvolutionHead(5, len(flip), channels=(8,), kernels=(4,))
-        return SoftArgmaxRegression(head, flip, input_size=size, **options)
+        return IntegralRegression(head, flip, input_size=size, **options)
     kind = {"coordinates": CoordinateRegression, "rle": ResidualLikelihoodRegression}[name]
     return kind(5, flip, input_size=size, **options)
 
@@ -120,7 +120,7 @@ def test_beta_turns_l1_into_smooth_l1(name):
 
 
 def test_soft_argmax_is_the_mean_position_with_its_deviation():
-    model = SoftArgmaxRegression(torch.nn.Identity(), SWAP, input_size=SIZE)
+    model = IntegralRegression(torch.nn.Identity(), SWAP, input_size=SIZE)
     maps = torch.full((1, 3, 4, 6), -1e4)
     maps[0, 0, 1, 2] = 0.0
     maps[0, 1, 3, 1] = maps[0, 1, 3, 5] = 0.0

@@ -5,10 +5,11 @@ import torch
 
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.layers import MixerSize
+from pctlib.models.representations.integral import Depth, IntegralRegression
 from pctlib.models.representations.lifting import Lifting, NormedLinear
 from pctlib.models.representations.pct import HeadSize
+from pctlib.models.representations.regression import RegressionPrediction
 from pctlib.models.representations.regression_3d import DirectRegression3D, PosePrediction3D, mirror_3d
-from pctlib.models.representations.volume import VolumePrediction, VolumeRegression
 from pctlib.skeletons import COCO, H36M
 
 SIZE = (64, 48)
@@ -30,10 +31,14 @@ def direct(**options):
     return DirectRegression3D(5, FLIP, input_size=SIZE, feature_stride=16, head=SMALL, **options)
 
 
-def volume(**options):
+def volume(cells=4, **options):
     torch.manual_seed(0)
-    options = {"depth_cells": 4, "channels": (6,), **options}
-    return VolumeRegression(5, FLIP, input_size=SIZE, **options)
+    options = {"depth": Depth(cells), "channels": (6,), **options}
+    return IntegralRegression.deconvolution(5, FLIP, input_size=SIZE, **options)
+
+
+def shares_of(coordinates):
+    return RegressionPrediction(coordinates, torch.zeros_like(coordinates), torch.ones(coordinates.shape[:2]))
 
 
 def lifting(K=17, **options):
@@ -78,7 +83,7 @@ def test_unlabelled_joints_do_not_count():
 
 
 def test_one_hot_cell_gives_its_place_in_the_order_x_y_depth():
-    head = volume(depth_cells=5)
+    head = volume(cells=5)
     maps = torch.zeros(1, 17, 5, 8, 6)  # D', h', w'
     maps[0, 3, 1, 2, 4] = 1e4
     head.head = torch.nn.Module()
@@ -93,7 +98,7 @@ def test_volume_round_trip_also_outside_the_range():
     truth[0, 0, 2] = 1200.0  # behind the volume: its target is kept, not clipped
     target = head.encode(truth, FLAGS)
     assert target.coordinates[0, 0, 2] == pytest.approx(1.1)
-    back = head.decode(VolumePrediction(target.coordinates, torch.ones(3, 17))).keypoints
+    back = head.decode(shares_of(target.coordinates)).keypoints
     torch.testing.assert_close(back, truth, atol=1e-3, rtol=1e-5)
 
 
@@ -107,8 +112,8 @@ def test_flip_merging_of_exact_mirror_images_changes_nothing():
     shares = head.encode(truth, FLAGS).coordinates
     mirrored = truth[:, list(FLIP)].clone()
     mirrored[..., 0] = 47 - mirrored[..., 0]
-    there = VolumePrediction(head.encode(mirrored, FLAGS).coordinates, torch.ones(3, 17))
-    merged = head.merge_flipped(VolumePrediction(shares, torch.ones(3, 17)), there)
+    there = shares_of(head.encode(mirrored, FLAGS).coordinates)
+    merged = head.merge_flipped(shares_of(shares), there)
     torch.testing.assert_close(merged.coordinates, shares)
 
 
@@ -177,7 +182,7 @@ def test_lifting_of_mirrored_keypoints():
     ("build", "message"),
     [
         (lambda: direct(scale=0.0), "scale: expected a positive number of millimetres, got 0"),
-        (lambda: volume(depth_cells=0), "expected positive depth_cells and depth_range, got 0 and 2000"),
+        (lambda: volume(cells=0), "depth: expected positive cells and range, got 0 and 2000"),
         (lambda: lifting(K=16), "keypoint_permutation: expected 16 indices, got 17"),
     ],
 )

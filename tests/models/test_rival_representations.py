@@ -6,10 +6,10 @@ import torch
 from pctlib.models.cspnext import CSPNeXt
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.heatmap import DeconvolutionHead, Heatmap
+from pctlib.models.representations.integral import IntegralRegression
 from pctlib.models.representations.regression import (
     CoordinateRegression,
     ResidualLikelihoodRegression,
-    SoftArgmaxRegression,
 )
 from pctlib.models.representations.rtmcc import RTMCC
 from pctlib.models.representations.simcc import SimCC
@@ -30,7 +30,7 @@ MAKE = {
     "simcc": lambda: SimCC.linear(C, SWAP, input_size=SIZE, dark=True),
     "rtmcc": lambda: RTMCC(C, SWAP, input_size=SIZE, hidden_dim=16, key_dim=8),
     "deeppose": lambda: CoordinateRegression(C, SWAP, input_size=SIZE),
-    "soft_argmax": lambda: SoftArgmaxRegression(
+    "soft_argmax": lambda: IntegralRegression(
         DeconvolutionHead(C, 3, channels=(8,), kernels=(4,)), SWAP, input_size=SIZE
     ),
     "rle": lambda: ResidualLikelihoodRegression(C, SWAP, input_size=SIZE),

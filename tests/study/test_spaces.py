@@ -11,16 +11,16 @@ from pctlib.data.camera_space import Lenses
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.base import Keypoints
+from pctlib.models.representations.integral import Depth, IntegralRegression
 from pctlib.models.representations.regression_3d import DirectRegression3D
-from pctlib.models.representations.volume import VolumeRegression
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO, H36M
 from pctlib.study.crops import Crops, predict_people
+from pctlib.study.features import decode_features, extract_features
 from pctlib.study.predictions_3d import truth_3d
 from pctlib.study.spaces import judge_any, target_of, to_people
 from pctlib.study.stages.classifier import build_classifier
 from pctlib.study.stages.tokenizer import build_tokenizer
-from pctlib.study.tasks import decode_features, extract_features
 
 PROFILE = load_profile("smoke")
 FLIP = H36M.flip_permutation
@@ -46,7 +46,9 @@ def heads(backbone):
     return [
         build_classifier(PROFILE, backbone, tokenizer, H36M),
         DirectRegression3D(backbone.channels[-1], FLIP, feature_stride=stride, **options),
-        VolumeRegression(backbone.channels[-1], FLIP, depth_cells=4, channels=(8,), **options),
+        IntegralRegression.deconvolution(
+            backbone.channels[-1], FLIP, depth=Depth(cells=4), channels=(8,), **options
+        ),
     ]
 
 
@@ -94,7 +96,7 @@ def test_the_target_said_back_is_the_truth_for_every_head_and_augmentation(tmp_p
     inputs = turned_inputs(people)
     for head in heads(backbone):
         target = target_of(head, inputs)
-        if isinstance(head, VolumeRegression):  # pixels and depths, in shares
+        if isinstance(head, IntegralRegression):  # pixels and depths, in shares
             said = torch.cat([inputs.joints, (inputs.keypoints_3d - inputs.keypoints_3d[:, :1])[..., 2:]], -1)
             shares = (said / torch.tensor([64.0, 64, 2000])) + torch.tensor([0, 0, 0.5])
             torch.testing.assert_close(target.coordinates, shares)
@@ -103,7 +105,7 @@ def test_the_target_said_back_is_the_truth_for_every_head_and_augmentation(tmp_p
         found = Keypoints(said, torch.ones(6, 17))
         back = to_people(head, found, inputs.affine, people)
         mirrored = torch.linalg.det(inputs.affine[:, :, :2]) < 0
-        if isinstance(head, VolumeRegression):  # a mirrored picture names the joints of the other side
+        if isinstance(head, IntegralRegression):  # a mirrored picture names the joints of the other side
             poses = np.where(mirrored.numpy()[:, None, None], back.poses[:, list(FLIP)], back.poses)
             back = dataclasses.replace(back, poses=poses)
         np.testing.assert_allclose(back.poses, truth_3d(people), atol=0.1)
@@ -144,6 +146,6 @@ def test_what_is_missing_is_named(tmp_path, backbone):
     flat = dataclasses.replace(make_people(tmp_path, 2), keypoints_3d=None)
     with pytest.raises(ValueError, match="PCTClassifier: needs 3D joints, the data set has none"):
         target_of(classifier, turned_inputs(flat))
-    with pytest.raises(ValueError, match="VolumeRegression: needs the camera, the data set has none"):
+    with pytest.raises(ValueError, match="IntegralRegression: needs the camera, the data set has none"):
         target_of(volume, turned_inputs(make_people(tmp_path, 2)))
     assert COCO.num_keypoints == H36M.num_keypoints

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from pctlib.data.images import IMAGENET_MEAN, IMAGENET_STD
 from pctlib.models.backbones import Backbone
+from pctlib.models.layers import soft_argmax
 from pctlib.models.osx.size import (
     NUM_BODY,
     NUM_BODY_ROTATIONS,
@@ -18,26 +19,6 @@ from pctlib.models.osx.size import (
     OSXSize,
 )
 from pctlib.models.vit import PATCH, ViT
-
-
-def soft_argmax(logits: Tensor, dims: int) -> tuple[Tensor, Tensor]:
-    """Return the softmax over the last `dims` axes and its mean place.
-
-    Args:
-        logits: [..., (D,) H, W].
-        dims: 2 or 3.
-
-    Returns:
-        Probabilities, of the shape of the logits, and places [..., dims], (x, y(, z)) in cells: a cell's
-        place is its index.
-    """
-    probability = logits.flatten(-dims).softmax(-1).view_as(logits)
-    places = []
-    for axis in range(dims):
-        others = [-1 - other for other in range(dims) if other != axis]
-        cells = torch.arange(logits.shape[-1 - axis], device=logits.device, dtype=probability.dtype)
-        places.append((probability.sum(others) * cells).sum(-1))
-    return probability, torch.stack(places, dim=-1)
 
 
 def sample_at(features: Tensor, places: Tensor) -> Tensor:

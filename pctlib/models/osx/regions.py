@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from pctlib.models.osx.parts import sample_at, soft_argmax
+from pctlib.models.layers import soft_argmax
+from pctlib.models.osx.parts import sample_at
 from pctlib.models.osx.size import NUM_BODY, OSXSize
 
 _UPSAMPLING = 8  # of the box net's three transposed convolutions

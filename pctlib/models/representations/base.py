@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -21,6 +21,13 @@ class Keypoints:
     scores: Tensor
 
 
+class CropKind(NamedTuple):
+    """How a person is cut out: a factor on the box, and whether by the unbiased affine of `udp_affine`."""
+
+    padding: float = 1.25
+    udp: bool = False
+
+
 class Representation(nn.Module):
     """How a pose is written as the output of a network: target, head, loss and decoding in one place.
 
@@ -32,17 +39,20 @@ class Representation(nn.Module):
         space: what `encode` takes and `decode` gives: "input", [B, K, 2] input pixels; "camera", [B, K, 3]
             millimetres relative to the root; "input and depth", [B, K, 3], input pixels, and millimetres
             behind the root.
+        crop: how the released weights of this representation expect people to be cut out.
     """
 
+    crop: CropKind = CropKind()
     input_size: tuple[int, int] | None = None
     space: Literal["input", "camera", "input and depth"] = "input"
 
-    def encode(self, keypoints: Tensor, visible: Tensor) -> Any:
+    def encode(self, keypoints: Tensor, visible: Tensor, *, images: Tensor | None = None) -> Any:
         """Return the target of poses.
 
         Args:
             keypoints: [B, K, D] input pixels (3D: millimetres); anything, also NaN, where not labelled.
             visible: [B, K] COCO flags 0, 1, 2, integers.
+            images: [B, 3, H, W] the crops; looked at only where the target depends on them.
         """
         raise NotImplementedError
 

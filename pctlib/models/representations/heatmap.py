@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from pctlib.losses import heatmap_mse
-from pctlib.models.representations.base import Keypoints, Representation, feature_grid, flip_index
+from pctlib.models.representations.base import CropKind, Keypoints, Representation, feature_grid, flip_index
 from pctlib.models.representations.heatmap_coding import CodingKind, HeatmapCoding, HeatmapTarget
 
 
@@ -98,6 +98,7 @@ class Heatmap(Representation):
         self.head = head
         self.coding, self.input_size = coding, tuple(coding.input_size)
         self.level = level
+        self.crop = CropKind(udp=coding.kind == "udp")
         self.shift_flipped = coding.kind != "udp" if shift_flipped is None else shift_flipped
         self.register_buffer("flip_index", flip_index(flip_permutation), persistent=False)
 
@@ -134,7 +135,7 @@ class Heatmap(Representation):
         written = HeatmapCoding(coding, tuple(input_size), (height, width), sigma)
         return cls(head, written, flip_permutation=flip_permutation)
 
-    def encode(self, keypoints: Tensor, visible: Tensor) -> HeatmapTarget:
+    def encode(self, keypoints: Tensor, visible: Tensor, *, images: Tensor | None = None) -> HeatmapTarget:
         """Return the heatmaps and weights of keypoints [B, K, 2] (input px) with COCO flags [B, K]."""
         return self.coding.encode(keypoints, visible)
 

@@ -93,7 +93,7 @@ class Lifting(Representation):
         self.output_mean.copy_(others.mean(0))
         self.output_deviation.copy_(others.std(0, correction=0).clamp(min=1e-3))
 
-    def encode(self, keypoints: Tensor, visible: Tensor) -> PoseTarget3D:
+    def encode(self, keypoints: Tensor, visible: Tensor, *, images: Tensor | None = None) -> PoseTarget3D:
         """Return poses [B, K3, 3], millimetres from the root, with COCO flags [B, K3], as they are."""
         return PoseTarget3D(keypoints.float(), visible > 0)
 

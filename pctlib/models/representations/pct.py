@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from pctlib.losses import keypoint_smooth_l1_over_all
 from pctlib.models.backbones import Backbone
 from pctlib.models.layers import LinearNormRelu, MixerSize, ResidualBlock, full_precision, mixer_stack
-from pctlib.models.representations.base import Keypoints, Representation, flip_index
+from pctlib.models.representations.base import CropKind, Keypoints, Representation, flip_index
 from pctlib.models.tokenizer import PoseTokenizer, check_guide, guide_features
 
 
@@ -130,6 +130,8 @@ class PCTClassifier(Representation):
     Raises:
         ValueError: if the input size is no multiple of the stride, or an option does not fit the tokenizer.
     """
+
+    crop = CropKind(padding=1.12)
 
     def __init__(
         self,

@@ -1,4 +1,4 @@
-"""Coordinates themselves: DeepPose, soft-argmax and residual log-likelihood (RLE)."""
+"""Coordinates themselves: DeepPose and residual log-likelihood (RLE)."""
 
 import math
 from collections.abc import Sequence
@@ -12,18 +12,18 @@ from pctlib.models.representations.base import Keypoints, Representation, flip_i
 
 
 class RegressionTarget(NamedTuple):
-    """Attributes: coordinates: [B, K, 2], share of the input's width and height; labelled: [B, K] bool."""
+    """Attributes: coordinates: [B, K, D], share of the input's width and height; labelled: [B, K] bool."""
 
     coordinates: Tensor
     labelled: Tensor
 
 
 class RegressionPrediction(NamedTuple):
-    """What the three heads give.
+    """What the heads give.
 
     Attributes:
-        coordinates: [B, K, 2], share of the input's width and height.
-        sigma: [B, K, 2], predicted deviation in the same unit, in (0, 1); 0 where the head predicts none.
+        coordinates: [B, K, D], share of the input's width and height.
+        sigma: [B, K, D], predicted deviation in the same unit, in (0, 1); 0 where the head predicts none.
         scores: [B, K], in [0, 1].
     """
 
@@ -49,7 +49,7 @@ class Regression(Representation):
         self.level = level
         self.register_buffer("flip_index", flip_index(flip_permutation), persistent=False)
 
-    def encode(self, keypoints: Tensor, visible: Tensor) -> RegressionTarget:
+    def encode(self, keypoints: Tensor, visible: Tensor, *, images: Tensor | None = None) -> RegressionTarget:
         """Return keypoints as shares of the input.
 
         Equal to mmpose 1.3.2 `RegressionLabel`.
@@ -57,6 +57,7 @@ class Regression(Representation):
         Args:
             keypoints: [B, K, 2] input pixels; anything, also NaN, where not labelled.
             visible: [B, K] COCO flags; keypoints outside the input do not count, hidden ones do.
+            images: not looked at.
 
         Raises:
             ValueError: if the shapes are not [B, K, 2] and [B, K].
@@ -82,10 +83,9 @@ class Regression(Representation):
         return RegressionPrediction(*((here + there[:, self.flip_index]) / 2 for here, there in pairs))
 
     def mirror(self, coordinates: Tensor) -> Tensor:
-        """Return where coordinates [..., 2], shares of the input, lie in the mirrored image."""
+        """Return where coordinates [..., D], shares of the input, lie in the mirrored image."""
         width = self.input_size[1]
-        x, y = coordinates.unbind(dim=-1)
-        return torch.stack(((width - 1) / width - x, y), dim=-1)
+        return torch.cat([(width - 1) / width - coordinates[..., :1], coordinates[..., 1:]], dim=-1)
 
     def _size_xy(self, like: Tensor) -> Tensor:
         return torch.tensor(self.input_size[::-1], device=like.device, dtype=torch.float32)
@@ -130,47 +130,6 @@ class CoordinateRegression(Regression):
 
     def loss(self, prediction: RegressionPrediction, target: RegressionTarget) -> dict[str, Tensor]:
         """Return the smooth L1 distance under "coordinates"."""
-        return {"coordinates": keypoint_smooth_l1(prediction.coordinates, *target, beta=self.beta)}
-
-
-class SoftArgmaxRegression(Regression):
-    """The mean position under a heatmap that is learned through the coordinates alone.
-
-    A cell i of a map of width w' stands for the share i / w', as in the standard heatmap coding.
-
-    Source: Sun et al. 2018 (integral regression), arXiv:1711.08229, equations 1 to 3, with the L1 loss.
-
-    Args:
-        head: maps one feature map [B, C, h, w] to unnormalised heatmaps [B, K, H, W].
-        flip_permutation: K indices: where each keypoint is found in a mirrored image.
-        input_size: (height, width) of the network input, pixels.
-        level: which feature map; -1 is the coarsest.
-        beta: distance where the loss turns from quadratic to linear; 0, as published, is L1.
-    """
-
-    def __init__(
-        self,
-        head: nn.Module,
-        flip_permutation: Sequence[int],
-        *,
-        input_size: tuple[int, int],
-        level: int = -1,
-        beta: float = 0.0,
-    ) -> None:
-        super().__init__(flip_permutation, input_size=input_size, level=level)
-        self.beta = beta
-        self.head = head
-
-    def forward(self, features: list[Tensor]) -> RegressionPrediction:
-        """Return the mean position under each map, and the deviation of the map around it."""
-        maps = self.head(features[self.level]).float()
-        probability = maps.flatten(2).softmax(dim=-1).view_as(maps)  # [B, K, H, W]
-        moments = [_moments(probability.sum(dim=axis)) for axis in (2, 3)]  # along x, along y
-        mean, deviation = (torch.stack(parts, dim=-1) for parts in zip(*moments, strict=True))
-        return RegressionPrediction(mean, deviation, probability.amax(dim=(2, 3)))
-
-    def loss(self, prediction: RegressionPrediction, target: RegressionTarget) -> dict[str, Tensor]:
-        """Return the distance of the coordinates under "coordinates"."""
         return {"coordinates": keypoint_smooth_l1(prediction.coordinates, *target, beta=self.beta)}
 
 
@@ -257,11 +216,3 @@ def _coupling(hidden: int, *, bounded: bool) -> nn.Sequential:
     """Return the network of one coupling, 2 -> 2; scales are bounded by a tanh."""
     layers = [nn.Linear(2, hidden), nn.LeakyReLU(), nn.Linear(hidden, hidden), nn.LeakyReLU()]
     return nn.Sequential(*layers, nn.Linear(hidden, 2), *([nn.Tanh()] if bounded else []))
-
-
-def _moments(probability: Tensor) -> tuple[Tensor, Tensor]:
-    """Return mean and deviation, [B, K] each, of cells i / n under probabilities [B, K, n]."""
-    cells = torch.arange(probability.shape[-1], device=probability.device) / probability.shape[-1]
-    mean = (probability * cells).sum(dim=-1)
-    variance = (probability * (cells - mean.unsqueeze(-1)) ** 2).sum(dim=-1)
-    return mean, variance.clamp(min=1e-12).sqrt()

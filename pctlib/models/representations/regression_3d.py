@@ -79,7 +79,7 @@ class DirectRegression3D(Representation):
             size=head,
         )
 
-    def encode(self, keypoints: Tensor, visible: Tensor) -> PoseTarget3D:
+    def encode(self, keypoints: Tensor, visible: Tensor, *, images: Tensor | None = None) -> PoseTarget3D:
         """Return poses [B, K, 3], millimetres from the root, with COCO flags [B, K], as they are."""
         return PoseTarget3D(keypoints.float(), visible > 0)
 

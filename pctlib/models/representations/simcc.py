@@ -125,7 +125,7 @@ class SimCC(Representation):
         head = SimCCHead(in_channels, K, grid_size=grid_size, num_bins_xy=coding.num_bins_xy)
         return cls(head, coding, flip_permutation=flip_permutation)
 
-    def encode(self, keypoints: Tensor, visible: Tensor) -> SimCCTarget:
+    def encode(self, keypoints: Tensor, visible: Tensor, *, images: Tensor | None = None) -> SimCCTarget:
         """Return the vectors and weights of keypoints [B, K, 2] (input px) with COCO flags [B, K]."""
         return self.coding.encode(keypoints, visible)
 

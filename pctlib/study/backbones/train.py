@@ -22,7 +22,7 @@ from pctlib.profiles.pages import BackboneProfile
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile
 from pctlib.skeletons import Skeleton
-from pctlib.study.crops import Crops, crops_of, predict_people
+from pctlib.study.crops import CropCache, Crops, predict_people
 from pctlib.study.predictions import judge
 from pctlib.study.stages.heatmap import build_heatmap
 from pctlib.study.tasks import EstimatorTask
@@ -246,6 +246,6 @@ def _card(
 
 def _reached(model: PoseEstimator, val: People, study: Profile, size: Size) -> dict[str, float]:
     """Return what the network reaches on held-out people at an input size, without flip test."""
-    crops = crops_of(val, study, size, training=False)
+    crops = CropCache(study).cut(val, size, training=False)
     metrics = judge(val, predict_people(at_size(model, size, val.skeleton), crops))
     return {name: round(metrics[name], 4) for name in _TOLD if name in metrics}

@@ -1,86 +1,64 @@
 """Stage II of PCT: the token classifier on a frozen backbone, and its control, a heatmap head."""
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
 
-from pctlib.data.augmentation import Inputs
 from pctlib.models.backbones import Backbone
-from pctlib.models.estimator import PoseEstimator
+from pctlib.models.estimator import FrozenBackbone, PoseEstimator
 from pctlib.models.layers import MixerSize
 from pctlib.models.representations.base import Representation
 from pctlib.models.representations.pct import HeadSize, PCTClassifier
 from pctlib.models.tokenizer import PoseTokenizer
+from pctlib.paths import resolve
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
-from pctlib.study.crops import Crops
+from pctlib.study.crops import CropCache
+from pctlib.study.features import FrozenStage, freeze_backbone
 from pctlib.study.people import Splits
 from pctlib.study.runs import RunDescription, load_estimator
-from pctlib.study.spaces import target_of
-from pctlib.study.stages.heatmap import build_backbone, build_heatmap, save_staged
+from pctlib.study.stages.heatmap import build_backbone, build_heatmap, load_heatmap, save_staged
 from pctlib.study.stages.tokenizer import build_tokenizer
-from pctlib.study.tasks import EstimatorTask, Features, HeadTask, extract_features
+from pctlib.study.tasks import EstimatorTask, HeadTask
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.loop import TrainingResult, train
 from pctlib.training.plan import mix_seed
 
 
-@dataclass
-class FrozenStage:
-    """A frozen backbone with what the heads on it are trained from.
-
-    Attributes:
-        backbone: frozen.
-        train_crops: people to learn from.
-        val_crops: people to measure on.
-        train_features: their features; None if they are computed at every step.
-        val_features: features of the people to measure on; None likewise.
-    """
-
-    backbone: Backbone
-    train_crops: Crops
-    val_crops: Crops
-    train_features: Features | None = None
-    val_features: Features | None = None
-
-
-def freeze_backbone(
-    profile: Profile,
-    splits: Splits,
-    backbone: Backbone,
-    *,
-    seed: int,
-    progress: bool = True,
-) -> FrozenStage:
-    """Freeze a backbone and, if the profile says so, compute its features once.
+class FrozenStages:
+    """The heatmap backbones of a study, frozen, by seed; features are kept of the last seed.
 
     Args:
-        profile: how many augmented views are kept; 0: features are computed at every step.
         splits: training and validation people with images.
-        backbone: trained on heatmaps.
-        seed: of the views.
+        study_dir: holds `heatmap-seed<seed>`.
         progress: show progress bars.
     """
-    backbone.requires_grad_(False).eval()
-    stage = FrozenStage(
-        backbone, Crops(splits.train, profile, training=True), Crops(splits.val, profile, training=False)
-    )
-    sizes = profile.classifier
-    if sizes.cached_views:
-        options = {"device": profile.torch_device, "progress": progress}
-        stage.train_features = extract_features(
-            backbone,
-            stage.train_crops,
-            views=sizes.cached_views,
-            augmentation=sizes.augmentation,
-            seed=seed,
-            **options,
-        )
-        stage.val_features = extract_features(backbone, stage.val_crops, **options)
-    return stage
+
+    def __init__(self, splits: Splits, study_dir: str | Path, *, progress: bool = True) -> None:
+        self.splits, self.study_dir, self.progress = splits, resolve(study_dir), progress
+        self._last: tuple[int, FrozenStage] | None = None
+
+    def backbone(self, seed: int) -> Backbone:
+        """Return the backbone of a seed.
+
+        Raises:
+            FileNotFoundError: if it is not trained.
+        """
+        return load_heatmap(self.study_dir / f"heatmap-seed{seed}").backbone
+
+    def of(self, seed: int, profile: Profile, *, crops: CropCache | None = None) -> FrozenStage:
+        """Return what heads on the backbone of a seed are trained from; the first asked for settles it.
+
+        Args:
+            seed: of the backbone and of the views.
+            profile: how many views are kept.
+            crops: gives the crops, if other networks use them too.
+        """
+        if self._last is None or self._last[0] != seed:
+            backbone, options = self.backbone(seed), {"crops": crops, "progress": self.progress}
+            self._last = seed, freeze_backbone(profile, self.splits, backbone, seed=seed, **options)
+        return self._last[1]
 
 
 def build_classifier(
@@ -221,7 +199,7 @@ def train_head(
             identity=identity,
         )
     else:
-        task = FrozenTask(
+        task = EstimatorTask(
             FrozenBackbone(stage.backbone, head),
             stage.train_crops,
             val_crops=stage.val_crops,
@@ -234,31 +212,6 @@ def train_head(
     device_of_head = next(result.model.parameters()).device
     model = FrozenBackbone(stage.backbone.to(device_of_head), result.model).eval()
     return TrainingResult(model, result.history, result.resumed_from)
-
-
-class FrozenTask(EstimatorTask):
-    """Learn a representation whose target may depend on the image, on a frozen backbone."""
-
-    def target(self, model: PoseEstimator, batch: Inputs) -> Any:
-        """Return the target; a tokenizer with image guidance sees the images."""
-        representation = model.representation
-        if isinstance(representation, PCTClassifier) and representation.tokenizer.guided:
-            return target_of(representation, batch, images=batch.images)
-        return target_of(representation, batch)
-
-
-class FrozenBackbone(PoseEstimator):
-    """A pose estimator whose backbone takes no gradient and stays in eval mode."""
-
-    def __init__(self, backbone: nn.Module, representation: nn.Module) -> None:
-        super().__init__(backbone.requires_grad_(False), representation)
-        self.train(self.training)
-
-    def train(self, mode: bool = True) -> "FrozenBackbone":
-        """Set the mode of the representation; the backbone stays in eval mode."""
-        super().train(mode)
-        self.backbone.eval()
-        return self
 
 
 def load_classifier(out_dir: str | Path) -> PoseEstimator:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -18,14 +19,13 @@ from pctlib.paths import resolve
 from pctlib.profiles.pages import ChoicesProfile
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import TokenizerProfile
-from pctlib.study.crops import predict_people
-from pctlib.study.features import predict_from_features
+from pctlib.study.features import FrozenStage
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.choices import trainings
 from pctlib.study.people import Splits, first_people
-from pctlib.study.poses import Poses, load_poses
+from pctlib.study.poses import Poses, load_both
 from pctlib.study.predictions import judge
-from pctlib.study.stages.classifier import FrozenStage, freeze_backbone, train_classifier
+from pctlib.study.stages.classifier import FrozenStages, train_classifier
 from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.stages.tokenizer import (
     adopt_tokenizer,
@@ -195,11 +195,7 @@ class TokenizerChoices:
     def _read(self, profile: Profile, guided: bool) -> tuple[Poses, Poses]:
         """Return training and validation poses, with their images if guided."""
         if guided not in self._poses:
-            some = first_people(self.splits, self.section.train_people)
-            parts = ((some.train, True), (some.val, False))
-            self._poses[guided] = tuple(
-                load_poses(people, profile, training=training) for people, training in parts
-            )
+            self._poses[guided] = load_both(first_people(self.splits, self.section.train_people), profile)
         return self._poses[guided]
 
     def measure(self, model: PoseTokenizer | GuidedTokenizer, poses: Poses) -> dict[str, float]:
@@ -244,7 +240,6 @@ class ClassifierChoices:
     splits: Splits
     study_dir: str | Path
     progress: bool = True
-    _stage: tuple[int, FrozenStage] | None = None
 
     group = trainings.CLASSIFIERS
 
@@ -286,7 +281,7 @@ class ClassifierChoices:
             FileNotFoundError: if the tokenizer or heatmap model of the seed is missing.
         """
         profile = self.profile_of(variant, seed)
-        stage = self._frozen(profile, seed)
+        stage = self._frozen.of(seed, profile)
         tokenizer = load_tokenizer(resolve(self.study_dir) / f"tokenizer-seed{seed}")
         result = train_classifier(
             profile, stage, tokenizer, seed=seed, out_dir=folder, progress=self.progress
@@ -298,23 +293,16 @@ class ClassifierChoices:
             }
         return metrics
 
-    def _frozen(self, profile: Profile, seed: int) -> FrozenStage:
-        """Return the frozen backbone of a seed with its features; that of the last seed is kept."""
-        if self._stage is None or self._stage[0] != seed:
-            some = first_people(self.splits, self.section.train_people)
-            backbone = _guide(self.study_dir, seed)
-            stage = freeze_backbone(profile, some, backbone, seed=seed, progress=self.progress)
-            self._stage = seed, stage
-        return self._stage[1]
+    @cached_property
+    def _frozen(self) -> FrozenStages:
+        some = first_people(self.splits, self.section.train_people)
+        return FrozenStages(some, self.study_dir, progress=self.progress)
 
 
 def _judge(model: PoseEstimator, stage: FrozenStage, lookup: str) -> dict[str, float]:
     """Return the metrics of the validation people with one way to look the entries up."""
     head = model.representation
     trained, head.lookup = head.lookup, lookup
-    if stage.val_features is not None:
-        predictions = predict_from_features(head, stage.val_features)
-    else:
-        predictions = predict_people(model, stage.val_crops)
+    predictions = stage.predict(model)
     head.lookup = trained
     return judge(stage.val_crops.people, predictions)

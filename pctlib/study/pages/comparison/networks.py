@@ -8,24 +8,20 @@
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import NamedTuple
 
 from pctlib.models.backbones import Backbone
-from pctlib.models.estimator import PoseEstimator
+from pctlib.models.estimator import FrozenBackbone, PoseEstimator
 from pctlib.models.published import RIVALS
 from pctlib.models.rivals import SMALL
-from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.profiles.pages import ComparisonProfile
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
-from pctlib.study.pages.comparison.heads import PCT, TITLES, build_head, rescale_tokenizer
+from pctlib.study.pages.comparison.heads import HEADS, Parts, build_head, check_head
 from pctlib.study.pages.comparison.trainings import FROZEN, RIVAL, VIT, WHOLE, compared
 from pctlib.study.pages.vitpose import build_vitpose
-from pctlib.study.stages.classifier import FrozenBackbone
 from pctlib.study.stages.heatmap import build_backbone
-from pctlib.study.stages.tokenizer import build_tokenizer
 
 
 class Variant(NamedTuple):
@@ -34,7 +30,7 @@ class Variant(NamedTuple):
     Attributes:
         kind: "frozen", "whole" or "rival".
         backbone: name of the timm model, or "plain ViT"; of a rival its own name.
-        representation: a key of `representations.TITLES`; "" for a rival, which brings its own.
+        representation: a key of `heads.HEADS`; "" for a rival, which brings its own.
     """
 
     kind: str
@@ -44,42 +40,33 @@ class Variant(NamedTuple):
     @property
     def title(self) -> str:
         """The representation in words."""
-        return TITLES.get(self.representation, "its own")
-
-
-@dataclass(frozen=True)
-class Parts:
-    """What a token classifier is built from, besides a profile.
-
-    Attributes:
-        tokenizer: for poses in the crops of the profile.
-        guide: backbone of a guided tokenizer, else None.
-    """
-
-    tokenizer: PoseTokenizer
-    guide: Backbone | None = None
-
-    @classmethod
-    def untrained(cls, profile: Profile, skeleton: Skeleton) -> "Parts":
-        """Return parts of the profile's shapes, to load weights into."""
-        guide = build_backbone(profile) if profile.tokenizer.guide_ratio else None
-        channels = guide.channels[-1] if guide is not None else 0
-        tokenizer = build_tokenizer(profile, num_keypoints=skeleton.num_keypoints, guide_channels=channels)
-        return cls(tokenizer, guide)
+        return HEADS[self.representation].title if self.representation else "its own"
 
 
 def variants(profile: Profile) -> dict[str, Variant]:
     """Return what a profile compares, by the name of its folder.
 
     Raises:
-        ValueError: if the profile has no comparison or names an unknown rival.
+        ValueError: if the profile has no comparison, or names an unknown representation or rival.
     """
     section = comparison_section(profile)
+    for name in (*section.frozen.representations, *(section.whole.representations if section.whole else ())):
+        check_head(name)
     for name in section.rivals.systems if section.rivals is not None else ():
         if name not in SMALL and name not in RIVALS:
             known = ", ".join([*SMALL, *RIVALS])
             raise ValueError(f"comparison.rivals.systems: expected some of {known}, got {name!r}")
     return {name: Variant(*parts) for name, parts in compared(profile).items()}
+
+
+def as_read(profile: Profile) -> Profile:
+    """Return the profile with backbones that start from nothing, as what is read needs no download."""
+    section = comparison_section(profile)
+    if section.whole is None:
+        return profile
+    plain = tuple(backbone.model_copy(update={"weights": "none"}) for backbone in section.whole.backbones)
+    whole = section.whole.model_copy(update={"backbones": plain})
+    return profile.model_copy(update={"comparison": section.model_copy(update={"whole": whole})})
 
 
 def comparison_section(profile: Profile) -> ComparisonProfile:
@@ -131,8 +118,9 @@ def frozen_network(
     variant: Variant, profile: Profile, skeleton: Skeleton, *, backbone: Backbone, parts: Parts | None
 ) -> FrozenBackbone:
     """Return an untrained head on a frozen backbone; arguments and errors as in `build_variant`."""
-    tokenizer = parts and parts.tokenizer
-    head = build_head(variant.representation, profile, backbone, skeleton, tokenizer=tokenizer)
+    if parts is not None:
+        parts = Parts(parts.tokenizer)  # what guides it is the frozen backbone
+    head = build_head(variant.representation, profile, backbone, skeleton, parts=parts)
     return FrozenBackbone(backbone, head)
 
 
@@ -149,11 +137,10 @@ def _whole(variant: Variant, profile: Profile, skeleton: Skeleton, parts: Parts 
         out_indices=None if chosen.stages is None else range(chosen.stages),
         final_norm=chosen.final_norm,
     )
-    own = {}
-    if variant.representation == PCT and parts is not None:
-        tokenizer = rescale_tokenizer(parts.tokenizer, _ratio(profile, size))
-        own = {"tokenizer": tokenizer, "guide": parts.guide}
-    return PoseEstimator(backbone, build_head(variant.representation, sized, backbone, skeleton, **own))
+    if parts is not None:
+        parts = parts.rescaled(_ratio(profile, size))
+    head = build_head(variant.representation, sized, backbone, skeleton, parts=parts)
+    return PoseEstimator(backbone, head)
 
 
 def _ratio(profile: Profile, size: tuple[int, int]) -> float:

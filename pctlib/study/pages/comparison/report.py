@@ -14,7 +14,7 @@ from pctlib.profiles.sections import CropProfile
 from pctlib.reporting.complexity import complexity_table
 from pctlib.reporting.tables import beside, interval_ends, published
 from pctlib.study.findings import difference_in_words, one_seed_note
-from pctlib.study.pages.comparison.heads import PCT, TITLES
+from pctlib.study.pages.comparison.heads import HEADS, PCT
 from pctlib.study.pages.comparison.networks import FROZEN, RIVAL, VIT, WHOLE, Variant
 from pctlib.study.people import Splits
 from pctlib.study.predictions import FLOOR, Predictions, judge, load_predictions, mean_pose_predictions
@@ -268,7 +268,7 @@ def finding(
             f"On the same frozen features, after {section.frozen.epochs} epochs{on}, {most} finds most "
             f"hidden joints and {fewest} fewest; the mean pose finds {100 * floor[metric]:.1f} %."
         )
-    pair = (TITLES[PCT], TITLES[BASE])
+    pair = (HEADS[PCT].title, HEADS[BASE].title)
     if set(pair) <= set(titles.values()):
         for joints in ("hidden", "seen"):
             what = f"points of PCK@0.2, {joints} joints"
@@ -294,7 +294,7 @@ def _whole_networks(frame: pd.DataFrame, variants: Mapping[str, Variant], floor:
     means = wide.dropna().mean().dropna().sort_values(ascending=False)
     text = ""
     if len(means):
-        listed = ", ".join(f"{TITLES[name]} {100 * value:.1f} %" for name, value in means.items())
+        listed = ", ".join(f"{HEADS[name].title} {100 * value:.1f} %" for name, value in means.items())
         left_out = len(wide) - len(wide.dropna())
         failed = f" ({left_out} of {len(wide)} left out, as a training failed)" if left_out else ""
         text = f"Whole networks, mean over backbones and seeds{failed}, hidden joints: {listed}."

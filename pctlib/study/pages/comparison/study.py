@@ -1,6 +1,7 @@
 """Training the networks of the comparison, and reading them back."""
 
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -9,16 +10,15 @@ from torch import nn
 
 from pctlib.complexity import count_flops, count_parameters
 from pctlib.data.people import People
-from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile, ClassifierProfile
-from pctlib.study.crops import Crops, predict_people
-from pctlib.study.features import mirrored_features, predict_from_features
+from pctlib.study.crops import CropCache
 from pctlib.study.page import OpenPage
+from pctlib.study.pages.comparison.heads import Parts
 from pctlib.study.pages.comparison.networks import (
-    Parts,
     Variant,
+    as_read,
     build_variant,
     comparison_section,
     frozen_network,
@@ -27,7 +27,7 @@ from pctlib.study.pages.comparison.networks import (
 )
 from pctlib.study.pages.comparison.trainings import FROZEN, PCT, RIVAL, VIT, WHOLE
 from pctlib.study.people import Splits, first_people
-from pctlib.study.poses import load_poses
+from pctlib.study.poses import load_both
 from pctlib.study.runs import (
     Fitted,
     RunDescription,
@@ -37,30 +37,15 @@ from pctlib.study.runs import (
     save_fitted,
 )
 from pctlib.study.speed import speeds
-from pctlib.study.stages.classifier import FrozenStage, FrozenTask, freeze_backbone, train_head
-from pctlib.study.stages.heatmap import load_heatmap
+from pctlib.study.stages.classifier import FrozenStages, train_head
 from pctlib.study.stages.tokenizer import adopt_tokenizer, load_tokenizer, train_tokenizer
-from pctlib.study.tasks import Features
+from pctlib.study.tasks import EstimatorTask
 from pctlib.study.variants import check_variant
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.plan import mix_seed
 from pctlib.training.settings import TrainingSettings
 
 _WEIGHTS = "comparison: weights"  # one draw for all: heads of one shape start alike
-
-
-class Shared(NamedTuple):
-    """What the frozen variants of one seed share.
-
-    Attributes:
-        seed: of all.
-        stage: the frozen backbone with its features.
-        mirrored: features of the mirrored validation people; None where no features are kept.
-    """
-
-    seed: int
-    stage: FrozenStage
-    mirrored: Features | None
 
 
 class Run(NamedTuple):
@@ -82,7 +67,7 @@ class Recipe(NamedTuple):
     augmentation: AugmentationProfile
 
 
-class WholeTask(FrozenTask):
+class WholeTask(EstimatorTask):
     """Learn backbone and representation together; measured once, after training, by `fit_estimator`."""
 
     def evaluate(self, model: PoseEstimator) -> dict[str, float]:
@@ -114,9 +99,9 @@ class Comparison:
         self.variants = variants(profile)
         self.splits = first_people(splits, self.section.train_people)
         self._fewer = self.splits is not splits
-        self._crops: dict[tuple[int, bool, tuple[int, int]], Crops] = {}
+        self._crops = CropCache(profile)
+        self._frozen = FrozenStages(self.splits, study_dir, progress=progress)
         self._tokenizers: set[Path] = set()  # that are trained
-        self._shared: Shared | None = None
 
     group = ""
 
@@ -157,7 +142,7 @@ class Comparison:
     @property
     def people(self) -> People:
         """The validation people that were measured: those whose image could be read."""
-        return self.splits.val if self._shared is None else self._shared.stage.val_crops.people
+        return self._crops.cut(self.splits.val, training=False).people
 
     def _folder(self, step: str, seed: int) -> Path:
         return self.study_dir / f"{step}-seed{seed}"
@@ -168,11 +153,10 @@ class Comparison:
             return self._folder("tokenizer", seed)
         folder = runs / "tokenizer"
         if folder not in self._tokenizers:
-            groups = ((self.splits.train, True), (self.splits.val, False))
-            poses = [load_poses(people, self.profile, training=training) for people, training in groups]
-            guide = self._backbone(seed) if self.profile.tokenizer.guide_ratio else None
+            train, val = load_both(self.splits, self.profile)
+            guide = self._frozen.backbone(seed) if self.profile.tokenizer.guide_ratio else None
             options = {"guide": guide, "progress": self.progress}
-            train_tokenizer(self.profile, poses[0], val_poses=poses[1], seed=seed, out_dir=folder, **options)
+            train_tokenizer(self.profile, train, val_poses=val, seed=seed, out_dir=folder, **options)
             self._tokenizers.add(folder)
         return folder
 
@@ -192,14 +176,11 @@ class Comparison:
         if folder is None:
             return None
         tokenizer = load_tokenizer(folder)
-        return Parts(tokenizer, self._backbone(seed) if tokenizer.guided else None)
-
-    def _backbone(self, seed: int) -> Backbone:
-        return load_heatmap(self._folder("heatmap", seed)).backbone
+        return Parts(tokenizer, self._frozen.backbone(seed) if tokenizer.guided else None)
 
     def _train_frozen(self, run: Run) -> Fitted:
-        shared = self._share(run.seed)
-        stage = shared.stage
+        frozen = self.profile.model_copy(update={"classifier": self._frozen_classifier()})
+        stage = self._frozen.of(run.seed, frozen, crops=self._crops)
         torch.manual_seed(mix_seed(run.seed, _WEIGHTS))
         options = {"backbone": stage.backbone, "parts": run.parts}
         network = frozen_network(run.variant, run.profile, self.splits.train.skeleton, **options)
@@ -212,32 +193,14 @@ class Comparison:
             identity=_identity(run, stage.backbone),
             progress=self.progress,
         )
-        head = result.model.representation
-        if stage.val_features is None:
-            found = predict_people(result.model, stage.val_crops, flip_test=self.section.flip_test)
-        else:
-            found = predict_from_features(head, stage.val_features, mirrored=shared.mirrored)
         return save_fitted(
             result.model,
             result.history,
-            found,
+            stage.predict(result.model, flip_test=self.section.flip_test),
             crops=stage.val_crops,
             out_dir=run.folder,
             run=RunDescription.of_crops("comparison", stage.val_crops, _sizes(run)),
         )
-
-    def _share(self, seed: int) -> Shared:
-        """Return what the frozen variants of a seed share; that of the last seed is kept."""
-        if self._shared is None or self._shared.seed != seed:
-            profile = self.profile.model_copy(update={"classifier": self._frozen_classifier()})
-            options = {"progress": self.progress}
-            stage = freeze_backbone(profile, self.splits, self._backbone(seed), seed=seed, **options)
-            mirrored = None
-            if stage.val_features is not None and self.section.flip_test:
-                options["device"] = profile.torch_device
-                mirrored = mirrored_features(stage.backbone, stage.val_crops, **options)
-            self._shared = Shared(seed, stage, mirrored)
-        return self._shared
 
     def _frozen_classifier(self) -> ClassifierProfile:
         """Return the classifier's section with the epochs and views of the frozen variants."""
@@ -254,20 +217,24 @@ class Comparison:
         return self._fit(run, recipe, own=own)
 
     def _train_rival(self, run: Run) -> Fitted:
-        rivals = self.section.rivals
-        people = first_people(self.splits, rivals.train_people).train
-        return self._fit(run, Recipe(people, rivals.training, run.profile.heatmap.augmentation), own={})
+        augmentation = run.profile.heatmap.augmentation
+        recipe = Recipe(self._rivals_learn_from, self.section.rivals.training, augmentation)
+        return self._fit(run, recipe, own={})
+
+    @cached_property
+    def _rivals_learn_from(self) -> People:
+        return first_people(self.splits, self.section.rivals.train_people).train
 
     def _fit(self, run: Run, recipe: Recipe, *, own: dict[str, Any]) -> Fitted:
         """Train a network that shares nothing but people and crops with others."""
-        sized = sized_profile(run.variant, run.profile)
-        people = ((recipe.people, True), (self.splits.val, False))
-        crops = [self._cut(group, sized, training=training) for group, training in people]
+        cut, size = self._crops.cut, sized_profile(run.variant, run.profile).crop.input_size
+        learned_from = cut(recipe.people, size, training=True)
+        measured_on = cut(self.splits.val, size, training=False)
         torch.manual_seed(mix_seed(run.seed, _WEIGHTS))
         model = build_variant(run.variant, run.profile, self.splits.train.skeleton, parts=run.parts)
         learned = {"augmentation": recipe.augmentation, "identity": _identity(run, None) | own}
         return fit_estimator(
-            WholeTask(model, crops[0], val_crops=crops[1], **learned),
+            WholeTask(model, learned_from, val_crops=measured_on, **learned),
             settings=recipe.settings,
             seed=run.seed,
             out_dir=run.folder,
@@ -277,13 +244,6 @@ class Comparison:
             device=run.profile.device,
             progress=self.progress,
         )
-
-    def _cut(self, people: People, profile: Profile, *, training: bool) -> Crops:
-        """Return the crops of people, kept for the next variant of the same size."""
-        key = (len(people), training, profile.crop.input_size)
-        if key not in self._crops:
-            self._crops[key] = Crops(people, profile, training=training)
-        return self._crops[key]
 
 
 def _sizes(run: Run) -> dict[str, Any]:
@@ -306,7 +266,7 @@ def _identity(run: Run, backbone: nn.Module | None) -> dict[str, Any]:
 
 def build_run(run: RunDescription) -> PoseEstimator:
     """Return the untrained network of a run."""
-    profile = Profile.model_validate(run.sizes["profile"])
+    profile = as_read(Profile.model_validate(run.sizes["profile"]))
     variant = variants(profile)[run.sizes["variant"]]
     parts = Parts.untrained(profile, run.skeleton) if variant.representation == PCT else None
     return build_variant(variant, profile, run.skeleton, parts=parts)

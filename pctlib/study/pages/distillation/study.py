@@ -8,7 +8,7 @@ from typing import Any
 import torch
 
 from pctlib.complexity import count_flops, count_parameters
-from pctlib.data.people import People, concatenate
+from pctlib.data.people import concatenate
 from pctlib.data.ubody import read_ubody
 from pctlib.distillation.dwpose import (
     HeadDistillation,
@@ -21,7 +21,7 @@ from pctlib.paths import resolve
 from pctlib.profiles.pages import DistillationProfile, SimCCModelProfile
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
-from pctlib.study.crops import Crops, crops_of, predict_people
+from pctlib.study.crops import CropCache, SectionCrops, predict_people
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.distillation.models import (
     build_head,
@@ -33,7 +33,7 @@ from pctlib.study.pages.distillation.models import (
 )
 from pctlib.study.pages.distillation.tasks import NewHeadTask, StudentTask
 from pctlib.study.pages.distillation.trainings import NEITHER, STEADY, TAUGHT_BY, TEACHER, VARIANTS
-from pctlib.study.people import Splits, first_people
+from pctlib.study.people import Splits
 from pctlib.study.predictions import load_predictions
 from pctlib.study.runs import Fitted, RunDescription, fit_estimator, load_estimator, read_teacher, save_fitted
 from pctlib.study.tasks import EstimatorTask
@@ -44,7 +44,7 @@ from pctlib.training.settings import TrainingSettings
 
 
 @dataclass
-class DistillationStudy:
+class DistillationStudy(SectionCrops):
     """Trains teacher, students and new heads of one study; its crops are decoded once for all of them.
 
     What cannot work is refused here, before anything is trained.
@@ -90,20 +90,10 @@ class DistillationStudy:
         return self.splits.train.skeleton
 
     @cached_property
-    def train_crops(self) -> Crops:
-        """The people to learn from."""
-        return self._crops(first_people(self.splits, self.section.train_people).train, training=True)
-
-    @cached_property
-    def val_crops(self) -> Crops:
-        """The people to measure on."""
-        return self._crops(self.splits.val, training=False)
-
-    def _crops(self, people: People, *, training: bool) -> Crops:
-        """Cut people out as RTMPose does: alike in training and evaluation."""
+    def crops(self) -> CropCache:
+        """All crops that are cut, as RTMPose does: alike in training and evaluation."""
         crop = self.profile.crop.model_copy(update={"evaluation_padding": self.profile.crop.padding})
-        profile = self.profile.model_copy(update={"crop": crop})
-        return crops_of(people, profile, self.section.input_size, training=training)
+        return CropCache(self.profile.model_copy(update={"crop": crop}))
 
     def new_teacher(self, *, seed: int) -> PoseEstimator:
         """Return the teacher before this study trains it: with the weights given, or untrained."""

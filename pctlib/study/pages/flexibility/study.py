@@ -8,13 +8,14 @@ from typing import Any, Literal
 import torch
 
 from pctlib.complexity import count_flops
+from pctlib.data.people import People
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.vit import ViT
 from pctlib.models.vit_windows import Windows, WindowViT
 from pctlib.models.vitpose import Decoder
 from pctlib.profiles.pages import FlexibilityProfile, MaskedProfile, VitSizeProfile
 from pctlib.profiles.profile import Profile
-from pctlib.study.crops import Crops, crops_of
+from pctlib.study.crops import Crops
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.flexibility.trainings import (
     BASE,
@@ -114,7 +115,6 @@ class FlexibilityStudy:
     splits: Splits
     pretrained_dir: str | Path
     progress: bool = True
-    _crops: dict[Size, tuple[Crops, Crops]] = field(default_factory=dict, repr=False)
     _pretrained: dict[int, ViT] = field(default_factory=dict, repr=False)
 
     group = ""
@@ -146,18 +146,16 @@ class FlexibilityStudy:
         """The variants by name."""
         return choices_of(self.profile.masked, self.section)
 
-    def crops(self, input_size: Size) -> tuple[Crops, Crops]:
-        """Return the people to learn from and those to measure on at an input size."""
+    @cached_property
+    def learners(self) -> People:
+        """The people to learn from."""
         shared = self.section.train_people == self.profile.masked.train_people
-        if shared and input_size == self.profile.masked.input_size:
-            return self.masked.train_crops, self.masked.val_crops
-        if input_size not in self._crops:
-            train = first_people(self.splits, self.section.train_people).train
-            self._crops[input_size] = (
-                crops_of(train, self.profile, input_size, training=True),
-                crops_of(self.splits.val, self.profile, input_size, training=False),
-            )
-        return self._crops[input_size]
+        return self.masked.learners if shared else first_people(self.splits, self.section.train_people).train
+
+    def crops(self, input_size: Size) -> tuple[Crops, Crops]:
+        """Return the crops of those to learn from and of those to measure on at an input size."""
+        cut = self.masked.crops.cut
+        return cut(self.learners, input_size, training=True), cut(self.splits.val, input_size, training=False)
 
     def pretrained(self, seed: int) -> ViT:
         """Return the pretrained transformer of a seed, on the CPU."""

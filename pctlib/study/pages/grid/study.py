@@ -12,14 +12,12 @@ import pandas as pd
 from pctlib.io import read_json
 from pctlib.profiles.profile import Profile
 from pctlib.reporting.run_card import load_run_card
-from pctlib.study.crops import predict_people
-from pctlib.study.features import mirrored_features, predict_from_features
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.grid.trainings import CLASSIFIERS, POINTS, point_name
 from pctlib.study.people import Splits
-from pctlib.study.poses import Poses, load_poses
+from pctlib.study.poses import Poses, load_both
 from pctlib.study.predictions import judge
-from pctlib.study.stages.classifier import FrozenStage, freeze_backbone, train_classifier
+from pctlib.study.stages.classifier import FrozenStages, train_classifier
 from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.stages.tokenizer import (
     adopt_tokenizer,
@@ -27,7 +25,6 @@ from pctlib.study.stages.tokenizer import (
     load_tokenizer,
     train_tokenizer,
 )
-from pctlib.study.tasks import Features
 from pctlib.study.variants import FAILED, check_variant, run_folder
 
 ERROR, AP, USAGE, PERPLEXITY = "error px", "AP", "codebook usage", "codebook perplexity"
@@ -73,9 +70,7 @@ class GridTokenizers:
 
     @cached_property
     def _poses(self) -> tuple[Poses, Poses]:
-        parts = ((self.splits.train, True), (self.splits.val, False))
-        train, val = (load_poses(people, self.profile, training=training) for people, training in parts)
-        return train, val
+        return load_both(self.splits, self.profile)
 
     def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, float]:
         """Train the tokenizer of a point and return what its reconstruction loses.
@@ -164,9 +159,9 @@ class RowClassifiers:
         views = min(sizes.cached_views, profile.grid.classifier_views)
         changed = sizes.model_copy(update={"training": training, "cached_views": views})
         self.profile = profile.model_copy(update={"classifier": changed})
-        self.splits, self.progress = splits, progress
-        self.study_dir, self.runs_dir = Path(study_dir), Path(runs_dir)
-        self._stage: tuple[int, FrozenStage, Features | None] | None = None
+        self.progress = progress
+        self.runs_dir = Path(runs_dir)
+        self._frozen = FrozenStages(splits, study_dir, progress=progress)
 
     group = CLASSIFIERS
 
@@ -193,26 +188,10 @@ class RowClassifiers:
         if FAILED in (point := _read_point(source)):
             raise ValueError(f"there is no tokenizer to classify the tokens of: {point[FAILED]}")
         settings = adopt_tokenizer(self.profile, source)
-        stage, mirrored = self._frozen(seed)
+        stage = self._frozen.of(seed, self.profile)
         tokenizer = load_tokenizer(source)
         result = train_classifier(
             settings, stage, tokenizer, seed=seed, out_dir=folder, progress=self.progress
         )
-        if stage.val_features is None:
-            found = predict_people(result.model, stage.val_crops, flip_test=settings.classifier.flip_test)
-        else:
-            head = result.model.representation
-            found = predict_from_features(head, stage.val_features, mirrored=mirrored)
+        found = stage.predict(result.model, flip_test=settings.classifier.flip_test)
         return judge(stage.val_crops.people, found) | {"V": entries, "M": tokens}
-
-    def _frozen(self, seed: int) -> tuple[FrozenStage, Features | None]:
-        """Return the frozen backbone of a seed with its features, computed once for all V."""
-        if self._stage is None or self._stage[0] != seed:
-            backbone = load_heatmap(self.study_dir / f"heatmap-seed{seed}").backbone
-            stage = freeze_backbone(self.profile, self.splits, backbone, seed=seed, progress=self.progress)
-            mirrored = None
-            if stage.val_features is not None and self.profile.classifier.flip_test:
-                options = {"device": self.profile.torch_device, "progress": self.progress}
-                mirrored = mirrored_features(backbone, stage.val_crops, **options)
-            self._stage = seed, stage, mirrored
-        return self._stage[1:]

@@ -21,7 +21,7 @@ from pctlib.profiles.pages import JointProfile, VitSizeProfile
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile
 from pctlib.skeletons import COCO, CROWDPOSE, MPII, SKELETONS
-from pctlib.study.crops import Crops, crops_of, predict_people
+from pctlib.study.crops import CropCache, Crops, predict_people
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.joint.draw import BalancedDraw
 from pctlib.study.pages.joint.trainings import ALONE, EXPERTS, VARIANTS
@@ -216,16 +216,14 @@ class JointStudy:
     @cached_property
     def train_crops(self) -> dict[str, Crops]:
         """The people to learn from, by data set."""
-        return {splits.name: self._crops(splits, training=True) for splits in self.sets}
+        cut, size = CropCache(self.profile).cut, self.section.input_size
+        return {splits.name: cut(splits.train, size, training=True) for splits in self.sets}
 
     @cached_property
     def val_crops(self) -> dict[str, Crops]:
         """The people to measure on, by data set."""
-        return {splits.name: self._crops(splits, training=False) for splits in self.sets}
-
-    def _crops(self, splits: Splits, *, training: bool) -> Crops:
-        people = splits.train if training else splits.val
-        return crops_of(people, self.profile, self.section.input_size, training=training)
+        cut, size = CropCache(self.profile).cut, self.section.input_size
+        return {splits.name: cut(splits.val, size, training=False) for splits in self.sets}
 
     def build(self, names: Sequence[str], *, experts: bool, seed: int) -> MultiDatasetEstimator:
         """Return an untrained model for some of the data sets; decoders of a seed are always the same."""

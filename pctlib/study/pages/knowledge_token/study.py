@@ -15,7 +15,7 @@ from pctlib.models.estimator import PoseEstimator
 from pctlib.models.token_vit import TokenViT, of_width
 from pctlib.profiles.pages import KnowledgeTokenProfile, VitSizeProfile
 from pctlib.profiles.profile import Profile
-from pctlib.study.crops import FamilyCrops, predict_people
+from pctlib.study.crops import SectionCrops, predict_people
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.knowledge_token.trainings import (
     BOTH,
@@ -55,7 +55,7 @@ class TransferTask(EstimatorTask):
 
 
 @dataclass
-class KnowledgeTokenStudy(FamilyCrops):
+class KnowledgeTokenStudy(SectionCrops):
     """Trains teacher, token and students of one study; its crops are decoded once for all of them.
 
     Attributes:

@@ -15,7 +15,7 @@ from pctlib.models.vit import ViT
 from pctlib.profiles.pages import MaskedProfile, VitSizeProfile
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
-from pctlib.study.crops import Crops, FamilyCrops
+from pctlib.study.crops import Crops, SectionCrops
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.masked.trainings import LONGER, PRETRAINED, VARIANTS
 from pctlib.study.pages.vitpose import build_vitpose, start_from, vit_size
@@ -145,7 +145,7 @@ def lengthened(settings: TrainingSettings, epochs: int) -> TrainingSettings:
 
 
 @dataclass
-class MaskedStudy(FamilyCrops):
+class MaskedStudy(SectionCrops):
     """Trains the variants of one study; its crops are decoded once for all of them.
 
     Attributes:

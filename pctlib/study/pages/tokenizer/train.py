@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from pctlib.models.backbones import Backbone
 from pctlib.study.page import OpenPage
-from pctlib.study.poses import Poses, load_poses
+from pctlib.study.poses import Poses, load_both
 from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.stages.tokenizer import train_tokenizer
 from pctlib.training.loop import TrainingResult
@@ -25,12 +25,9 @@ def read_poses(page: OpenPage, *, num_dims: int = 2) -> PoseSplits:
         page: of the tokenizer.
         num_dims: D, 2 for pixels or 3 for millimetres.
     """
-    splits = page.splits
     guided = page.settings.tokenizer.guide_ratio > 0
     guide = load_heatmap(page.run("heatmap", page.seed)).backbone if guided else None
-    parts = ((splits.train, True), (splits.val, False))
-    train, val = (load_poses(p, page.settings, training=t, num_dims=num_dims) for p, t in parts)
-    return PoseSplits(train, val, guide)
+    return PoseSplits(*load_both(page.splits, page.settings, num_dims=num_dims), guide)
 
 
 def train_page(page: OpenPage) -> TrainingResult:

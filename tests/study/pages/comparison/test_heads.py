@@ -8,10 +8,11 @@ from pctlib.models.layers import MixerSize
 from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO
-from pctlib.study.pages.comparison.heads import TITLES, build_head, rescale_tokenizer, simcc_sigma
+from pctlib.study.pages.comparison.codings import simcc_sigma
+from pctlib.study.pages.comparison.heads import HEADS, Parts, build_head, rescale_tokenizer
 
 PROFILE = load_profile("smoke", crop__input_height=64, crop__input_width=96, heatmap__sigma=2.0)
-PLAIN = [name for name in TITLES if name != "pct"]
+PLAIN = [name for name in HEADS if name != "pct"]
 
 
 @pytest.fixture(scope="module", params=[3, None], ids=["stride 8", "stride 32"])
@@ -57,7 +58,7 @@ def test_gaussians_of_simcc_are_as_narrow_beside_those_of_heatmaps_as_published(
 
 def test_tokens_are_those_of_the_tokenizer(backbone):
     tokenizer = tiny_tokenizer()
-    head = build_head("pct", PROFILE, backbone, COCO, tokenizer=tokenizer)
+    head = build_head("pct", PROFILE, backbone, COCO, parts=Parts(tokenizer))
     assert head.tokenizer is tokenizer
     assert head(backbone(torch.randn(2, 3, 64, 96))).logits.shape == (2, 3, 5)
     with pytest.raises(ValueError, match="pct: expected a trained tokenizer"):

@@ -13,15 +13,14 @@ from pctlib.models.representations.pct import PCTClassifier
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO
 from pctlib.study.crops import Crops, predict_people
-from pctlib.study.features import mirrored_features, predict_from_features
-from pctlib.study.pages.comparison.heads import TITLES
+from pctlib.study.features import extract_features, mirrored_features, predict_from_features
+from pctlib.study.pages.comparison.heads import HEADS
 from pctlib.study.pages.comparison.networks import sized_profile, variants
 from pctlib.study.pages.comparison.study import Comparison, compared_speeds
 from pctlib.study.predictions import load_predictions
 from pctlib.study.runs import load_estimator
 from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.stages.tokenizer import load_tokenizer
-from pctlib.study.tasks import extract_features
 
 FROZEN = [
     "frozen-coordinates",
@@ -82,7 +81,7 @@ def test_a_frozen_variant_is_read_back_with_equal_poses_and_its_backbone_untouch
     crops = Crops(comparison.splits.val, comparison.profile, training=False)
     upright = extract_features(model.backbone, crops, progress=False)
     mirrored = mirrored_features(model.backbone, crops, progress=False)
-    found = predict_from_features(model.representation, upright, mirrored=mirrored)
+    found = predict_from_features(model.representation, upright, crops.people, mirrored=mirrored)
     saved = load_predictions(runs / name / "predictions.npz", crops.people)
     np.testing.assert_allclose(found.keypoints_image, saved.keypoints_image, atol=1e-3)  # rounding of threads
 
@@ -216,7 +215,7 @@ def test_the_paper_compares_every_representation_and_published_rivals():
     assert backbones == {profile.heatmap.backbone, "resnet152", "plain ViT"}
     for kind, backbone in (("frozen", profile.heatmap.backbone), ("whole", "resnet152")):
         found = {v.representation for v in compared.values() if (v.kind, v.backbone) == (kind, backbone)}
-        assert found == set(TITLES)
+        assert found == set(HEADS)
     rivals = [variant for variant in compared.values() if variant.kind == "rival"]
     sizes = {sized_profile(rival, profile).crop.input_size for rival in rivals}
     assert sizes == {(384, 288), (256, 192)}

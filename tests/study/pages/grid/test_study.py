@@ -12,6 +12,7 @@ from pctlib.reporting.run_card import RunCard
 from pctlib.skeletons import COCO
 from pctlib.study.pages.grid import study as grid
 from pctlib.study.people import Splits
+from pctlib.study.stages import classifier
 from pctlib.study.stages.heatmap import train_heatmap
 from pctlib.study.stages.tokenizer import build_tokenizer, save_tokenizer
 
@@ -82,12 +83,12 @@ def test_a_classifier_of_the_row_is_measured(row, tmp_path):
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 1  # classifier_epochs
 
 
-def test_the_features_of_a_seed_are_computed_once(row, tmp_path, monkeypatch):
+def test_the_features_of_a_seed_are_computed_once(row, monkeypatch):
     classifiers, _ = row
-    first = classifiers._frozen(0)
-    monkeypatch.setattr(grid, "freeze_backbone", None)
-    assert classifiers._frozen(0)[0] is first[0]
-    assert first[1].num_people == 6  # mirrored, for the flip test
+    first = classifiers._frozen.of(0, classifiers.profile)
+    monkeypatch.setattr(classifier, "freeze_backbone", None)
+    assert classifiers._frozen.of(0, classifiers.profile) is first
+    assert first.val_features.num_people == 6
 
 
 def test_a_failed_tokenizer_has_no_classifier_even_if_weights_lie_there(row, tmp_path):
