@@ -24,7 +24,7 @@ def _mixer_pairs(official: str, ours: str) -> list[tuple[str, str]]:
     """Return the names of a stack of mixer layers."""
     pairs = [("layernorm1.*", "token_norm.*"), ("layernorm2.*", "channel_norm.*")]
     for theirs, mlp in (("MLP_token", "token_mlp"), ("MLP_channel", "channel_mlp")):
-        pairs += [(f"{theirs}.ff.0.*", f"{mlp}.expand.*"), (f"{theirs}.ff.3.*", f"{mlp}.contract.*")]
+        pairs += [(f"{theirs}.ff.0.*", f"{mlp}.fc1.*"), (f"{theirs}.ff.3.*", f"{mlp}.fc2.*")]
     return [(f"{official}.#.{a}", f"{ours}.#.{b}") for a, b in pairs]
 
 

@@ -159,6 +159,38 @@ def mpii(
         _write_errors(people.select(rows), keypoints[rows.start : rows.stop], errors)
 
 
+@evaluate_app.command()
+def lsp(
+    annotations: Annotated[Path, typer.Option(help="Folder with joints.mat, as published.")],
+    predictions: Annotated[
+        Path,
+        typer.Option(help="HDF5 or Matlab file with preds [N, 14, 2], one pose for each image in order."),
+    ],
+    split: Annotated[str, typer.Option(help="test, the last 1000 images, train or all.")] = "test",
+    extended: Annotated[
+        bool, typer.Option("--extended", help="It is LSP-Extended, which has no split.")
+    ] = False,
+    out: Out = None,
+    errors: Errors = None,
+) -> None:
+    """LSP and LSP-Extended: PCK@0.2 of the torso."""
+    from pctlib.data.lsp import read_lsp, read_lsp_extended
+    from pctlib.metrics.lsp import evaluate_lsp, of_rows
+    from pctlib.metrics.mpii import read_predictions
+    from pctlib.skeletons import LSP
+
+    if extended:
+        people = read_lsp_extended(annotations)
+    else:
+        people = read_lsp(annotations, None if split == "all" else split)
+    found = read_predictions(predictions, num_keypoints=LSP.num_keypoints)
+    first = 1001 if split == "test" and not extended else 1
+    keypoints = of_rows(people, found, first_image=first, source=str(predictions))
+    _report(evaluate_lsp(people, keypoints), out)
+    if errors is not None:
+        _write_errors(people, keypoints, errors)
+
+
 Poses3D = Annotated[
     Path,
     typer.Option(

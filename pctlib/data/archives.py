@@ -7,12 +7,7 @@ import stat
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
 from pathlib import Path, PurePosixPath, PureWindowsPath
-from typing import BinaryIO
 
 from tqdm.auto import tqdm
 
@@ -23,15 +18,6 @@ _DAMAGE = (
     *(zipfile.BadZipFile, tarfile.TarError, gzip.BadGzipFile),
     *(EOFError, zlib.error, lzma.LZMAError),
 )
-
-
-@dataclass(frozen=True)
-class _Member:
-    """One entry of an archive: a folder, a file, or something that is never unpacked."""
-
-    name: str
-    kind: str  # "folder", "file" or what else it is, in words
-    open: Callable[[], BinaryIO]
 
 
 def extract(archive: str | Path, folder: str | Path, *, progress: bool = True) -> int:
@@ -59,10 +45,13 @@ def extract(archive: str | Path, folder: str | Path, *, progress: bool = True) -
     shutil.rmtree(staging, ignore_errors=True)  # of a run that was killed
     staging.mkdir()
     try:
-        with _opened(archive, folder) as (members, total):
-            bar = tqdm(members, desc=f"unpack {archive.name}", total=total, leave=False, disable=not progress)
-            for member in bar:
-                _write(archive, member, staging)
+        with tqdm(desc=f"unpack {archive.name}", unit=" files", leave=False, disable=not progress) as bar:
+            if zipfile.is_zipfile(archive):
+                _unpack_zip(archive, staging, bar)
+            elif tarfile.is_tarfile(archive):
+                _unpack_tar(archive, staging, bar)
+            else:
+                raise ValueError(f"{archive}: neither a whole zip nor a tar archive; is the file truncated?")
         return _move_in(staging, folder)
     except _DAMAGE as error:
         raise ValueError(f"{archive}: damaged archive ({error or type(error).__name__})") from error
@@ -70,53 +59,42 @@ def extract(archive: str | Path, folder: str | Path, *, progress: bool = True) -
         shutil.rmtree(staging, ignore_errors=True)
 
 
-@contextmanager
-def _opened(archive: Path, folder: Path) -> Iterator[tuple[Iterator[_Member], int | None]]:
-    """Give the members of the archive one by one, and their number where it is known beforehand."""
-    if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
-            entries = packed.infolist()
-            require_space(folder, sum(entry.file_size for entry in entries), f"what {archive.name} holds")
-            yield (_zip_member(packed, entry) for entry in entries), len(entries)
-    elif tarfile.is_tarfile(archive):
-        with tarfile.open(archive) as packed:  # a stream: its members are known only when it has been read
-            yield _tar_members(packed), None
-    else:
-        raise ValueError(f"{archive}: neither a whole zip nor a tar archive; is the file truncated?")
+def _unpack_zip(archive: Path, staging: Path, bar: tqdm) -> None:
+    with zipfile.ZipFile(archive) as packed:
+        entries = packed.infolist()
+        require_space(staging, sum(entry.file_size for entry in entries), f"what {archive.name} holds")
+        bar.reset(total=len(entries))
+        for entry in entries:
+            link = stat.S_ISLNK(entry.external_attr >> 16)
+            _check(archive, entry.filename, "a link" if link else "")
+            packed.extract(entry, staging)
+            bar.update()
 
 
-def _zip_member(packed: zipfile.ZipFile, entry: zipfile.ZipInfo) -> _Member:
-    mode = entry.external_attr >> 16
-    kind = "folder" if entry.is_dir() else "a link" if stat.S_ISLNK(mode) else "file"
-    return _Member(entry.filename, kind, partial(packed.open, entry))
+def _unpack_tar(archive: Path, staging: Path, bar: tqdm) -> None:
+    def checked(entry: tarfile.TarInfo, folder: str) -> tarfile.TarInfo | None:
+        link = entry.issym() or entry.islnk()
+        odd = "" if entry.isfile() or entry.isdir() else "a link" if link else "a device"
+        _check(archive, entry.name, odd)
+        bar.update()
+        return tarfile.data_filter(entry, folder)
+
+    with tarfile.open(archive) as packed:  # a stream: its members are known only when it has been read
+        packed.extractall(staging, filter=checked)
+        while packed.fileobj.read(1 << 20):  # to the end, where the compression's own checksum is compared
+            pass
 
 
-def _tar_members(packed: tarfile.TarFile) -> Iterator[_Member]:
-    for entry in packed:
-        link = "a link" if entry.issym() or entry.islnk() else "a device"
-        kind = "folder" if entry.isdir() else "file" if entry.isfile() else link
-        yield _Member(entry.name, kind, partial(packed.extractfile, entry))
-    while packed.fileobj.read(1 << 20):  # to the end, where the compression's own checksum is compared
-        pass
-
-
-def _write(archive: Path, member: _Member, staging: Path) -> None:
-    """Write one member below `staging`, or refuse it."""
-    name = PurePosixPath(member.name)
-    windows = PureWindowsPath(member.name)  # C:\x and ..\x are harmless here but not on every machine
+def _check(archive: Path, member: str, odd: str) -> None:
+    """Refuse a member by its name, or as it is something odd; the libraries would rename or skip some."""
+    name, windows = PurePosixPath(member), PureWindowsPath(member)
+    # C:\x and ..\x are harmless here but not on every machine
     if name.is_absolute() or windows.is_absolute() or windows.drive or windows.root:
-        raise ValueError(f"{archive}: member {member.name!r} has an absolute name; nothing was unpacked")
+        raise ValueError(f"{archive}: member {member!r} has an absolute name; nothing was unpacked")
     if ".." in name.parts or ".." in windows.parts:
-        raise ValueError(f"{archive}: member {member.name!r} leaves the folder; nothing was unpacked")
-    if member.kind == "folder":
-        (staging / name).mkdir(parents=True, exist_ok=True)
-        return
-    if member.kind != "file":
-        raise ValueError(f"{archive}: member {member.name!r} is {member.kind}; nothing was unpacked")
-    target = staging / name
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with member.open() as source, target.open("wb") as sink:
-        shutil.copyfileobj(source, sink, 1 << 20)
+        raise ValueError(f"{archive}: member {member!r} leaves the folder; nothing was unpacked")
+    if odd:
+        raise ValueError(f"{archive}: member {member!r} is {odd}; nothing was unpacked")
 
 
 def _move_in(staging: Path, folder: Path) -> int:

@@ -174,13 +174,6 @@ def flip_keypoints(keypoints: Tensor, flip_permutation: tuple[int, ...], width: 
     return mirrored
 
 
-def flip_boxes(boxes_xywh: Tensor, width: int) -> Tensor:
-    """Return boxes [B, 4] as they are in the mirror image of an image of this width, pixels."""
-    mirrored = boxes_xywh.clone()
-    mirrored[:, 0] = width - 1 - boxes_xywh[:, 0] - boxes_xywh[:, 2]
-    return mirrored
-
-
 def keypoint_boxes(keypoints: Tensor, chosen: Tensor, *, padding: float = 1.0) -> Tensor:
     """Return the box of chosen keypoints, centred on their mean as the half-body augmentation wants it.
 

@@ -286,17 +286,6 @@ def make_loader(patches: Patches, batches: Sequence[Sequence[int]], *, workers: 
     return PatchLoader(patches, batches, workers)
 
 
-def batches_by_image(people: People, batch_size: int, *, generator: torch.Generator) -> list[list[int]]:
-    """Return the rows of all people in batches: images in random order, people of one image together.
-
-    Each image is then decoded once an epoch even without a cache. The last batch may be smaller.
-    """
-    _, image_of_row = np.unique(people.image_ids, return_inverse=True)
-    rank = torch.randperm(int(image_of_row.max(initial=-1)) + 1, generator=generator).numpy()
-    rows = np.argsort(rank[image_of_row], kind="stable").tolist()
-    return [rows[start : start + batch_size] for start in range(0, len(rows), batch_size)]
-
-
 class _BatchList(Dataset):
     """Batches as the items of a data set, each with the files found broken on the way."""
 

@@ -221,23 +221,20 @@ def by_hand(name: str, root: Path) -> str:
     return "\n".join([*lines, f"Expected below {root}:", *(f"  {line}" for line in wanted.layout)])
 
 
-def missing(
-    archives: list[Archive], root: Path, *, say: Callable[[str], None], timeout: float = 30.0
-) -> list[Archive]:
+def missing(archives: list[Archive], root: Path, *, say: Callable[[str], None]) -> list[Archive]:
     """Return the archives that `root`/downloads.json does not list, and say where and how big they are.
 
     Args:
         archives: what is wanted.
         root: folder of the data set.
-        say: is given each line.
-        timeout: seconds a server has to answer; one that does not leaves its size unknown.
+        say: is given each line; a server that does not answer leaves its size unknown.
     """
     done = _done(root)
     wanted = [archive for archive in archives if archive.url not in done]
     for archive in archives:
         if archive.url in done:
             say(f"{archive.part}: already unpacked ({root / _RECORD} lists it)")
-    sizes = [ask_remote(archive.url, timeout=timeout).size for archive in wanted]
+    sizes = [ask_remote(archive.url).size for archive in wanted]
     for archive, size in zip(wanted, sizes, strict=True):
         say(f"{archive.part}: {archive.url} ({'size unknown' if size is None else readable_size(size)})")
     if len(wanted) > 1 and None not in sizes:
@@ -252,7 +249,6 @@ def get(
     say: Callable[[str], None],
     keep_archives: bool = False,
     progress: bool = True,
-    timeout: float = 30.0,
     pause: float = 2.0,
 ) -> None:
     """Fetch, check and unpack archives below `root`, and list them in `root`/downloads.json.
@@ -263,7 +259,6 @@ def get(
         say: is given a line about each archive that is done.
         keep_archives: whether the archives stay after they were unpacked.
         progress: whether to draw progress bars.
-        timeout: seconds without a byte after which a transfer counts as stalled.
         pause: seconds before a failed transfer is tried again, doubled each time.
 
     Raises:
@@ -271,7 +266,7 @@ def get(
     """
     for archive in archives:
         file = root / Path(archive.url).name
-        fetch(archive.url, file, checksum=archive.checksum, progress=progress, timeout=timeout, pause=pause)
+        fetch(archive.url, file, checksum=archive.checksum, progress=progress, pause=pause)
         size = file.stat().st_size
         files = extract(file, root, progress=progress)
         entry = {"bytes": size, "checksum": archive.checksum, "files": files}

@@ -13,6 +13,24 @@ GROUPS = {"Head": (LSP.index("neck"), LSP.index("head_top"))} | {
 }
 
 
+def of_rows(people: People, keypoints: np.ndarray, *, first_image: int = 1, source: str = "") -> np.ndarray:
+    """Return the predictions [N, 14, 2] of the rows of `people` among those of all images, in their order.
+
+    Args:
+        people: as `read_lsp` or `read_lsp_extended` give them; images with too few joints are no rows.
+        keypoints: one pose for each image.
+        first_image: number of the first image; 1001 of the test split.
+        source: of the predictions, for the error.
+
+    Raises:
+        ValueError: if there are not as many predictions as images.
+    """
+    images = len(people) + sum(people.excluded.values())
+    if len(keypoints) != images:
+        raise ValueError(f"{source or 'predictions'}: {len(keypoints)} poses, but there are {images} images")
+    return keypoints[people.image_ids - first_image]
+
+
 def evaluate_lsp(people: People, keypoints_image: np.ndarray, *, threshold: float = 0.2) -> Evaluation:
     """Score predictions by PCK of the torso diameter, left shoulder to right hip.
 

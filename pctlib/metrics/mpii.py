@@ -118,8 +118,14 @@ def _row(shares: PCK) -> dict[str, float]:
     }
 
 
-def read_predictions(predictions: str | Path | np.ndarray) -> np.ndarray:
-    """Return `preds` of an HDF5 or Matlab file as float64 [N, 16, 2].
+def read_predictions(
+    predictions: str | Path | np.ndarray, *, num_keypoints: int = MPII.num_keypoints
+) -> np.ndarray:
+    """Return `preds` of an HDF5 or Matlab file as float64 [N, K, 2].
+
+    Args:
+        predictions: file, or that array.
+        num_keypoints: K.
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -133,7 +139,7 @@ def read_predictions(predictions: str | Path | np.ndarray) -> np.ndarray:
         name, array = str(predictions), read_hdf5_fields(predictions, ("preds",))["preds"]
     else:
         name, array = str(predictions), np.asarray(read_matlab(predictions, "preds"))
-    K = MPII.num_keypoints
+    K = num_keypoints
     array = array[None] if array.shape == (K, 2) else array  # Matlab files lose an axis of length 1
     if array.ndim == 3 and array.shape[:2] == (2, K) and array.shape[1:] != (K, 2):
         array = array.transpose(2, 1, 0)

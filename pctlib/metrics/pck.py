@@ -128,38 +128,6 @@ def mean_error(
     return float(errors[counted].mean()) if counted.any() else np.nan
 
 
-def pck_auc(
-    keypoints: np.ndarray,
-    truth: np.ndarray,
-    counted: np.ndarray,
-    *,
-    normalizer: np.ndarray,
-    num_thresholds: int = 20,
-) -> float:
-    """Return the mean of `PCK.mean_of_joints` at thresholds 0, 1/n ... (n-1)/n.
-
-    Source: `keypoint_auc` of mmpose 1.3.2, whose default normaliser is 30 px for everyone.
-
-    Args:
-        keypoints: [N, K, D] predictions.
-        truth: [N, K, D].
-        counted: [N, K] bool.
-        normalizer: [N] lengths.
-        num_thresholds: n.
-
-    Returns:
-        0 to 1.
-
-    Raises:
-        ValueError: as `pck`.
-    """
-    thresholds = np.arange(num_thresholds) / num_thresholds
-    curve = [
-        pck(keypoints, truth, counted, normalizer=normalizer, threshold=t).mean_of_joints for t in thresholds
-    ]
-    return float(np.mean(curve))
-
-
 def by_visibility(visible: np.ndarray) -> dict[str, np.ndarray]:
     """Return which keypoints are labelled at all, seen (flag 2) and hidden (flag 1), each [N, K] bool."""
     return {"all": visible > 0, "seen": visible == 2, "hidden": visible == 1}

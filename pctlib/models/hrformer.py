@@ -69,15 +69,12 @@ class HRFormerBlock(nn.Module):
         dim: channels C of the map.
         num_heads: heads of the attention.
         window: cells along each side of a window.
-        mlp_ratio: hidden width over C.
         drop_path: probability that a sample skips each of the two parts in training.
     """
 
-    def __init__(
-        self, dim: int, num_heads: int, *, window: int = 7, mlp_ratio: int = 4, drop_path: float = 0.0
-    ) -> None:
+    def __init__(self, dim: int, num_heads: int, *, window: int = 7, drop_path: float = 0.0) -> None:
         super().__init__()
-        hidden = mlp_ratio * dim
+        hidden = 4 * dim
         self.norm1 = nn.LayerNorm(dim, eps=1e-6)
         self.attn = WindowAttention(dim, num_heads, window=window)
         self.norm2 = nn.LayerNorm(dim, eps=1e-6)

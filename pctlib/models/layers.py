@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import torch
 import torch.nn.functional as F
+from timm.layers import Mlp
 from torch import Tensor, nn
 
 
@@ -36,28 +37,6 @@ class MixerSize:
     dropout: float = 0.0
 
 
-class Mlp(nn.Module):
-    """Two linear layers along the last axis with exact GELU between them; the width stays.
-
-    Args:
-        dim: width in and out.
-        hidden: width between the two layers.
-        dropout: probability after GELU and after the second layer.
-    """
-
-    def __init__(self, dim: int, hidden: int, *, dropout: float = 0.0) -> None:
-        super().__init__()
-        self.expand = nn.Linear(dim, hidden)
-        self.activation = nn.GELU()
-        self.contract = nn.Linear(hidden, dim)
-        self.dropout = nn.Dropout(dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Return [..., dim] of [..., dim]."""
-        x = self.dropout(self.activation(self.expand(x)))
-        return self.dropout(self.contract(x))
-
-
 class MixerLayer(nn.Module):
     """Mix information along the positions of a sequence, then along its channels.
 
@@ -71,9 +50,9 @@ class MixerLayer(nn.Module):
     def __init__(self, num_positions: int, size: MixerSize) -> None:
         super().__init__()
         self.token_norm = nn.LayerNorm(size.dim)
-        self.token_mlp = Mlp(num_positions, size.token_hidden, dropout=size.dropout)
+        self.token_mlp = Mlp(num_positions, size.token_hidden, drop=size.dropout)
         self.channel_norm = nn.LayerNorm(size.dim)
-        self.channel_mlp = Mlp(size.dim, size.channel_hidden, dropout=size.dropout)
+        self.channel_mlp = Mlp(size.dim, size.channel_hidden, drop=size.dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [B, T, dim] of [B, T, dim]."""

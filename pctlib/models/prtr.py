@@ -36,12 +36,11 @@ class DecoderLayer(EncoderLayer):
         dim: width E of the tokens.
         num_heads: heads of both attentions.
         hidden: width inside the two-layer network.
-        dropout: probability on attention weights, inside the network and on all results.
     """
 
-    def __init__(self, dim: int, num_heads: int, *, hidden: int, dropout: float = 0.0) -> None:
-        super().__init__(dim, num_heads, hidden=hidden, dropout=dropout)
-        self.multihead_attn = nn.MultiheadAttention(dim, num_heads, dropout=dropout, batch_first=True)
+    def __init__(self, dim: int, num_heads: int, *, hidden: int) -> None:
+        super().__init__(dim, num_heads, hidden=hidden)
+        self.multihead_attn = nn.MultiheadAttention(dim, num_heads, batch_first=True)
         self.norm3 = nn.LayerNorm(dim)
 
     def forward(self, x: Tensor, queries: Tensor, memory: Tensor, positions: Tensor) -> Tensor:
@@ -54,11 +53,10 @@ class DecoderLayer(EncoderLayer):
             positions: [T, E], added to the cells where they are asked.
         """
         q = k = x + queries
-        x = self.norm1(x + self.dropout(self.self_attn(q, k, x, need_weights=False)[0]))
+        x = self.norm1(x + self.self_attn(q, k, x, need_weights=False)[0])
         seen = self.multihead_attn(x + queries, memory + positions, memory, need_weights=False)[0]
-        x = self.norm2(x + self.dropout(seen))
-        hidden = self.dropout(self.linear1(x).relu())
-        return self.norm3(x + self.dropout(self.linear2(hidden)))
+        x = self.norm2(x + seen)
+        return self.norm3(x + self.linear2(self.linear1(x).relu()))
 
 
 class PRTRHead(nn.Module):

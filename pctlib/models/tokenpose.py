@@ -2,10 +2,10 @@
 
 import torch
 from einops import rearrange
+from timm.layers import Mlp
 from torch import Tensor, nn
 
 from pctlib.models.attention import SelfAttention, sine_positions
-from pctlib.models.layers import Mlp
 from pctlib.models.representations.simcc import check_grid
 
 

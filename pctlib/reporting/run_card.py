@@ -4,7 +4,7 @@ import importlib.metadata
 import platform
 import subprocess
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from datetime import UTC, datetime
@@ -96,7 +96,6 @@ def collect(
     seed: int | Sequence[int],
     data: str,
     device: str = "cpu",
-    counts: Mapping[str, int] | None = None,
     settings: str = "",
     root: str | Path = ".",
 ) -> RunCard:
@@ -107,7 +106,6 @@ def collect(
         seed: of every random draw; several where the runs of several are shown.
         data: name of the data set.
         device: where the networks run.
-        counts: what was counted, such as people and skipped images.
         settings: hash of every setting that makes the run.
         root: a folder of the checkout whose revision is noted; the run needs neither git nor a checkout.
     """
@@ -117,7 +115,6 @@ def collect(
         profile=profile,
         seed=seed if isinstance(seed, int) else ", ".join(map(str, seed)),
         data=data,
-        counts=dict(counts or {}),
         revision=git_revision(root),
         versions={"python": platform.python_version(), **_versions()},
         device=device_name(device),

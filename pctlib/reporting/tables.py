@@ -14,6 +14,7 @@ import pandas as pd
 from scipy.special import stdtrit
 
 from pctlib.io import existing_file
+from pctlib.reporting.columns import best_of
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "published"
 ORIGINS = ("published", "measured")
@@ -92,18 +93,18 @@ class Table:
         frame: the values; the first column names the row.
         caption: markdown.
         name: file name of the download, without ending.
-        best: column -> "max" or "min": its best value is bold.
+        best: column -> "max" or "min": its best value is bold; None: as `pctlib.reporting.columns` says.
         digits: column -> digits after the point; other columns get what their values need, at most three.
     """
 
     frame: pd.DataFrame
     caption: str
     name: str = "table"
-    best: Mapping[Any, str] = field(default_factory=dict)
+    best: Mapping[Any, str] | None = None
     digits: Mapping[Any, int] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for column, wanted in self.best.items():
+        for column, wanted in self._best.items():
             if column not in self.frame.columns:
                 known = list(self.frame.columns)
                 raise ValueError(f"table {self.name}: best names column {column!r}; the columns are {known}")
@@ -111,6 +112,10 @@ class Table:
                 raise ValueError(
                     f"table {self.name}: best[{column!r}] is {wanted!r}, expected 'max' or 'min'"
                 )
+
+    @property
+    def _best(self) -> Mapping[Any, str]:
+        return best_of(self.frame.columns) if self.best is None else self.best
 
     def html(self) -> str:
         """Return the table with its caption and a link that downloads its values."""
@@ -138,7 +143,7 @@ class Table:
         return f"<thead>{_group_row(columns)}<tr>{''.join(cells)}</tr></thead>"
 
     def _body(self) -> str:
-        best = {column: _best_rows(self.frame[column], wanted) for column, wanted in self.best.items()}
+        best = {column: _best_rows(self.frame[column], wanted) for column, wanted in self._best.items()}
         columns = list(self.frame.columns)
         rows = []
         for index in range(len(self.frame)):

@@ -19,6 +19,8 @@ from pctlib.study.predictions import Predictions
 from pctlib.study.predictions_3d import Predictions3D
 from pctlib.study.spaces import join, to_people
 
+_ROWS = 64  # people of one batch, where the caller decides nothing
+
 
 class Crops:
     """The people of one split, cut out of their images.
@@ -107,9 +109,9 @@ class Crops:
             # Convolutions are half as fast again in this layout, on CPUs too.
             yield inputs._replace(images=inputs.images.contiguous(memory_format=torch.channels_last))
 
-    def in_order(self, device: torch.device, *, batch_size: int = 64) -> Iterator[Inputs]:
+    def in_order(self, device: torch.device) -> Iterator[Inputs]:
         """Yield the inputs of all people, in order, without augmentation."""
-        yield from self.inputs(torch.arange(len(self)).split(batch_size), device)
+        yield from self.inputs(torch.arange(len(self)).split(_ROWS), device)
 
 
 def _augmentation(profile: AugmentationProfile) -> Augmentation:

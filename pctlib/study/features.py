@@ -12,10 +12,8 @@ from pctlib.data.people import People
 from pctlib.models.backbones import Backbone
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.base import Keypoints, Representation
-from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile
-from pctlib.study.crops import CropCache, Crops, predict_people
-from pctlib.study.people import Splits
+from pctlib.study.crops import Crops, predict_people
 from pctlib.study.predictions import Predictions
 from pctlib.study.predictions_3d import Predictions3D
 from pctlib.study.spaces import join, to_people
@@ -202,40 +200,3 @@ class FrozenStage:
     def _mirrored(self) -> Features:
         device = next(self.backbone.parameters()).device
         return mirrored_features(self.backbone, self.val_crops, device=device, progress=False)
-
-
-def freeze_backbone(
-    profile: Profile,
-    splits: Splits,
-    backbone: Backbone,
-    *,
-    seed: int,
-    crops: CropCache | None = None,
-    progress: bool = True,
-) -> FrozenStage:
-    """Freeze a backbone and, if the profile says so, compute its features once.
-
-    Args:
-        profile: how many augmented views are kept; 0: features are computed at every step.
-        splits: training and validation people with images.
-        backbone: trained on heatmaps.
-        seed: of the views.
-        crops: gives the crops; None: they are cut here.
-        progress: show progress bars.
-    """
-    backbone.requires_grad_(False).eval()
-    cut = (crops or CropCache(profile)).cut
-    stage = FrozenStage(backbone, cut(splits.train, training=True), cut(splits.val, training=False))
-    sizes = profile.classifier
-    if sizes.cached_views:
-        options = {"device": profile.torch_device, "progress": progress}
-        stage.train_features = extract_features(
-            backbone,
-            stage.train_crops,
-            views=sizes.cached_views,
-            augmentation=sizes.augmentation,
-            seed=seed,
-            **options,
-        )
-        stage.val_features = extract_features(backbone, stage.val_crops, **options)
-    return stage

@@ -104,7 +104,8 @@ def interval_note(frame: pd.DataFrame) -> str:
     seeds = frame["seed"].nunique()
     return one_seed_note(frame) or (
         f"Means and 95 % intervals over {seeds} seeds; a difference is shown where the interval leaves "
-        "out 0, as it does for about one in twenty that are none."
+        "out 0, as it does for about one in twenty that are none: nothing is corrected for how many are "
+        "looked at."
     )
 
 

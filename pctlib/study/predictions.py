@@ -1,12 +1,10 @@
 """Predicted poses of a table of people: making, keeping and judging them."""
 
 import io
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import pandas as pd
 import torch
 
 from pctlib.data.crops import crop_affine, invert_affine, transform_points
@@ -15,9 +13,6 @@ from pctlib.io import existing_file, write_atomic
 from pctlib.metrics.coco import coco_ap
 from pctlib.metrics.pck import by_visibility, distances, longer_sides, pck_metrics
 from pctlib.profiles.sections import CropProfile
-
-FLOOR = "mean pose"
-"""What ignores the image, in tables of variants."""
 
 
 @dataclass(frozen=True)
@@ -106,20 +101,3 @@ def choose_people(
     chosen += [(int(row), "median error") for row in order[middle : middle + median]]
     chosen += [(int(row), "largest error") for row in order[::-1][:worst][::-1]]
     return list({row: (row, why) for row, why in chosen}.values())
-
-
-def results_frame(metrics: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
-    """Return the main results: one row a method, shares in per cent."""
-    columns = {
-        "PCK@0.2 seen": "PCK@0.2, seen joints (%)",
-        "PCK@0.2 hidden": "PCK@0.2, hidden joints (%)",
-        "AP": "OKS-AP (%)",
-        "AR": "OKS-AR (%)",
-        "NME seen": "error / box side, seen (%)",
-        "NME hidden": "error / box side, hidden (%)",
-    }
-    rows = [
-        {"method": method} | {title: 100 * values.get(key, np.nan) for key, title in columns.items()}
-        for method, values in metrics.items()
-    ]
-    return pd.DataFrame(rows)

@@ -2,7 +2,7 @@
 
 import math
 import traceback
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -11,12 +11,17 @@ import pandas as pd
 from tqdm.auto import tqdm
 
 from pctlib.io import finite, read_json, write_json
+from pctlib.reporting.columns import Column, column
+from pctlib.reporting.records import read_history
 from pctlib.reporting.run_card import RunCard, load_run_card
-from pctlib.reporting.tables import mean_interval
+from pctlib.reporting.tables import Interval, interval_ends, mean_interval
 from pctlib.workflow.pages import FAILED, slug
 
 if TYPE_CHECKING:
     from pctlib.study.page import OpenPage
+
+ACCURACY = ("PCK@0.2 all", "PCK@0.2 seen", "PCK@0.2 hidden", "NME all", "AP")
+"""What a page of variants of one network shows of each."""
 
 _RESULTS = ("model.safetensors", "predictions.npz")  # of a training that did not fail
 _METRICS, _CARD = "metrics.json", "run_card.json"
@@ -152,31 +157,67 @@ def _attempt(
 
 
 def summarise(
-    frame: pd.DataFrame,
-    columns: dict[str, str],
-    *,
-    name: str = "variant",
-    scale: float = 100.0,
+    frame: pd.DataFrame, columns: Sequence[str] | Mapping[str, Column], *, name: str = "variant"
 ) -> pd.DataFrame:
     """Return one row a variant, in their order: means over the seeds with 95 % intervals.
 
     Args:
         frame: of `train_variants`.
-        columns: metric -> title of its column.
+        columns: metrics, or metric -> its column where a page needs another than that of all tables.
         name: title of the first column.
-        scale: of the values; 100 for per cent.
 
     Returns:
-        `name`, the titles, and, if a run failed, "failed runs".
+        `name`, the headings, and, if a run failed, "failed runs".
     """
+    shown = columns if isinstance(columns, Mapping) else {metric: column(metric) for metric in columns}
     rows = []
     for variant, runs in frame.groupby("variant", sort=False):
         row: dict[str, Any] = {name: variant}
-        for metric, title in columns.items():
-            values = runs[metric].to_numpy(float) if metric in runs else np.array([])
-            values = scale * values[np.isfinite(values)]
-            row[title] = mean_interval(values) if len(values) else np.nan
+        row |= {shown[metric].heading: interval_of(runs, metric, shown[metric].scale) for metric in shown}
         if FAILED in frame:
             row["failed runs"] = int(runs[FAILED].notna().sum())
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def interval_of(runs: pd.DataFrame, metric: str, scale: float = 1.0) -> Interval | float:
+    """Return the mean of a metric over runs with its 95 % interval, scaled; NaN where none has it."""
+    values = runs[metric].to_numpy(float) if metric in runs else np.array([])
+    values = scale * values[np.isfinite(values)]
+    return mean_interval(values) if len(values) else math.nan
+
+
+def bars_of(
+    frame: pd.DataFrame,
+    metrics: Mapping[str, str],
+    *,
+    series: str = "joints",
+    scale: float = 100.0,
+    above: Mapping[str, float] | None = None,
+) -> pd.DataFrame:
+    """Return the bars of a figure: one row a variant and metric that was measured.
+
+    Args:
+        frame: of `train_variants`.
+        metrics: metric -> its name in the figure.
+        series: column of those names.
+        scale: of the values.
+        above: metric -> what its bars start from, such as the mean pose; None: from 0.
+
+    Returns:
+        `variant`, `series`, and the scaled `value` with the ends of its interval, `low` and `high`.
+    """
+    rows = []
+    for variant, runs in frame.groupby("variant", sort=False):
+        for metric, label in metrics.items():
+            start = scale * above[metric] if above else 0.0
+            ends = interval_ends(interval_of(runs, metric, scale))
+            ends = {key: end - start for key, end in ends.items()}
+            rows.append({"variant": variant, series: label} | ends)
+    return pd.DataFrame(rows, columns=["variant", series, "value", "low", "high"]).dropna(subset="value")
+
+
+def read_histories(runs: str | Path, variants: Sequence[str]) -> dict[str, pd.DataFrame]:
+    """Return the history of each finished variant of one seed; `runs` has a folder for each."""
+    files = {variant: run_folder(runs, variant) / "history.jsonl" for variant in variants}
+    return {variant: read_history(file) for variant, file in files.items() if file.is_file()}

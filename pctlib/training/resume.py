@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from pctlib.io import read_tensors, write_tensors
 
+_KEPT = 2  # checkpoints; the newest might be damaged
 _PATTERN = "step-*.safetensors"
 
 
@@ -39,23 +40,21 @@ class CheckpointFolder:
 
     Args:
         folder: where they lie; made on the first save.
-        keep: how many of the newest are kept.
     """
 
-    def __init__(self, folder: str | Path, *, keep: int = 2) -> None:
+    def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
-        self.keep = keep
 
     def files(self) -> list[Path]:
         """Return the checkpoint files, oldest first."""
         return sorted(self.folder.glob(_PATTERN))
 
     def save(self, checkpoint: Checkpoint) -> Path:
-        """Write a checkpoint, then delete those beyond `keep`."""
+        """Write a checkpoint, then delete all but the newest."""
         path = self.folder / f"step-{checkpoint.step:09d}.safetensors"
         metadata = {"step": str(checkpoint.step), "state": json.dumps(checkpoint.state)}
         write_tensors(path, checkpoint.tensors, metadata)
-        for old in self.files()[: -self.keep]:
+        for old in self.files()[:-_KEPT]:
             old.unlink(missing_ok=True)
         return path
 

@@ -13,7 +13,7 @@ from pctlib.data.coco import write_coco
 from pctlib.models.estimator import PoseEstimator
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO
-from pctlib.study.stages.heatmap import build_backbone, build_heatmap, save_model
+from pctlib.study.stages.heatmap import build_backbone, build_heatmap, save_staged
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def root(tmp_path_factory):
     torch.manual_seed(0)
     backbone = build_backbone(profile)
     model = PoseEstimator(backbone, build_heatmap(profile, backbone, COCO))
-    save_model(model, profile, COCO, root / "run")
+    save_staged(model, "heatmap", profile, COCO, root / "run")
     return root
 
 

@@ -6,10 +6,12 @@ import time
 import h5py
 import numpy as np
 import pytest
+import scipy.io
 from typer.testing import CliRunner
 
 from pctlib.commands import app
 from pctlib.metrics.wholebody import FIELDS
+from pctlib.skeletons import LSP
 
 TABLES = [f"errors_by_{grouping}.csv" for grouping in ("joint", "visibility", "occlusion", "size")]
 
@@ -122,6 +124,40 @@ def test_mpii(evaluate, tmp_path):
     assert evaluate(*arguments, "--out", out).exit_code == 0
     assert json.loads(out.read_text())["rows"]["PCKh@0.1"]["Mean"] == 100  # 1.4 px of 30
     assert evaluate(*arguments, "--pixel-origin", "7").exit_code != 0
+
+
+def test_lsp(evaluate, tmp_path):
+    rng = np.random.default_rng(0)
+    truth = rng.uniform(20, 90, (2000, 14, 2))
+    truth[:, LSP.index("left_shoulder")] = truth[:, LSP.index("right_hip")] + [30, 40]  # a torso of 50 px
+    joints = np.concatenate([truth, np.zeros((2000, 14, 1))], axis=2)
+    scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints.transpose(2, 1, 0)})
+    with h5py.File(tmp_path / "all.h5", "w") as every, h5py.File(tmp_path / "test.h5", "w") as tested:
+        every["preds"], tested["preds"] = truth + np.array([9.0, 0]), truth[1000:] + np.array([11.0, 0])
+    out = tmp_path / "o.json"
+    arguments = ["lsp", "--annotations", tmp_path, "--predictions"]
+    done = evaluate(*arguments, tmp_path / "test.h5", "--out", out)
+    assert done.exit_code == 0, done.output
+    assert "1000 persons" in done.output
+    assert json.loads(out.read_text())["rows"]["PCK@0.2"]["Mean"] == 0  # 11 of 50 px
+    assert evaluate(*arguments, tmp_path / "all.h5", "--split", "all", "--out", out).exit_code == 0
+    assert json.loads(out.read_text())["rows"]["PCK@0.2"]["Mean"] == 100
+    wrong = evaluate(*arguments, tmp_path / "all.h5")
+    assert "all.h5: 2000 poses, but there are 1000 images" in str(wrong.exception)
+    assert evaluate(*arguments, tmp_path / "test.h5", "--extended").exit_code != 0  # joints.mat is of LSP
+
+
+def test_images_without_a_pose_of_lsp_extended_are_passed_over(evaluate, tmp_path):
+    joints = np.zeros((14, 3, 3))
+    joints[:, :2] = np.random.default_rng(0).uniform(20, 90, (14, 2, 3))
+    joints[:, 2, [0, 2]] = 1  # nobody is labelled in the second image
+    scipy.io.savemat(tmp_path / "joints.mat", {"joints": joints})
+    with h5py.File(tmp_path / "preds.h5", "w") as file:
+        file["preds"] = joints[:, :2].transpose(2, 0, 1)
+    out = tmp_path / "o.json"
+    arguments = ["lsp", "--annotations", tmp_path, "--predictions", tmp_path / "preds.h5", "--extended"]
+    assert evaluate(*arguments, "--out", out).exit_code == 0
+    assert json.loads(out.read_text())["rows"]["PCK@0.2"]["Mean"] == 100
 
 
 def test_a_bad_file_ends_with_one_line(files, tmp_path):

@@ -10,7 +10,7 @@ from PIL import Image
 from pctlib.data.coco import read_coco
 from pctlib.data.crops import compose, crop_affine, invert_affine, transform_points, warp_images
 from pctlib.data.images import read_image
-from pctlib.data.patches import Patches, batches_by_image, collate, make_loader
+from pctlib.data.patches import Patches, collate, make_loader
 from pctlib.data.people import People
 from pctlib.skeletons import LSP
 
@@ -150,18 +150,6 @@ def test_a_batch_decodes_each_image_once_and_keeps_the_order(tmp_path):
     assert len(read.calls) == 2
     plain = Patches(make_people(tmp_path, 6), SIZE)
     torch.testing.assert_close(batch["patch"], torch.stack([plain[i]["patch"] for i in (5, 0, 4, 1)]))
-
-
-def test_an_epoch_by_image_decodes_each_image_once(tmp_path):
-    read = Counting()
-    people = make_people(tmp_path, 9, per_image=3)
-    batches = batches_by_image(people, 2, generator=torch.Generator().manual_seed(3))
-    list(make_loader(Patches(people, SIZE, read=read), batches))
-    assert len(read.calls) == 3
-    assert sorted(row for batch in batches for row in batch) == list(range(9))
-    assert [len(batch) for batch in batches] == [2, 2, 2, 2, 1]
-    others = {str(batches_by_image(people, 2, generator=torch.Generator().manual_seed(s))) for s in range(6)}
-    assert len(others) > 1
 
 
 def test_cached_patches_are_the_same_and_read_no_more_files(tmp_path):

@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pctlib.metrics.pck import distances, mean_error, pck, pck_auc, pck_by_joint, pck_metrics
+from pctlib.metrics.pck import distances, mean_error, pck, pck_by_joint, pck_metrics
 
 N, K = 4, 3
 
@@ -46,14 +46,6 @@ def test_mean_error_by_hand():
     scaled = (0 + 0.5 + 1 + 0.05 + 0.1 + 0.2) / 6
     assert mean_error(guess, truth, COUNTED, normalizer=LENGTHS) == pytest.approx(scaled)
     assert np.isnan(mean_error(guess, truth, COUNTED & False))
-
-
-def test_auc_by_hand():
-    truth = np.zeros((1, 1, 2))
-    counted = np.ones((1, 1), dtype=bool)
-    guess = truth + np.array([0.0, 12.0])  # 0.4 of the normaliser: wrong at 0, .25; right at .5, .75
-    assert pck_auc(guess, truth, counted, normalizer=np.array([30.0]), num_thresholds=4) == 0.5
-    assert pck_auc(guess, truth, counted, normalizer=np.array([15.0]), num_thresholds=4) == 0.0
 
 
 @given(st.floats(0.01, 2), st.floats(0, 1))
@@ -132,6 +124,3 @@ def test_golden(golden):
     assert (result.counts > 0).sum() == out["pck/cnt"]
     assert mean_error(*data) == pytest.approx(float(out["pck/epe"]), rel=1e-6)
     assert mean_error(*data, normalizer=i["pck/head_size"]) == pytest.approx(float(out["pck/nme"]), rel=1e-6)
-    assert pck_auc(*data, normalizer=np.full(40, 30.0)) == pytest.approx(
-        float(out["pck/auc_norm30"]), rel=1e-6
-    )

@@ -20,15 +20,10 @@ def test_mixer_layer_written_out():
     layer, x = MixerLayer(5, SIZE), torch.randn(2, 5, 6)
     y = F.layer_norm(x, (6,))
     mlp = layer.token_mlp
-    y = (
-        x
-        + (
-            F.gelu(y.mT @ mlp.expand.weight.T + mlp.expand.bias) @ mlp.contract.weight.T + mlp.contract.bias
-        ).mT
-    )
+    y = x + (F.gelu(y.mT @ mlp.fc1.weight.T + mlp.fc1.bias) @ mlp.fc2.weight.T + mlp.fc2.bias).mT
     z = F.layer_norm(y, (6,))
     mlp = layer.channel_mlp
-    z = y + F.gelu(z @ mlp.expand.weight.T + mlp.expand.bias) @ mlp.contract.weight.T + mlp.contract.bias
+    z = y + F.gelu(z @ mlp.fc1.weight.T + mlp.fc1.bias) @ mlp.fc2.weight.T + mlp.fc2.bias
     torch.testing.assert_close(layer(x), z)
 
 

@@ -12,7 +12,6 @@ from pctlib.study.predictions import (
     load_predictions,
     mean_pose_predictions,
     person_errors,
-    results_frame,
 )
 
 
@@ -65,9 +64,3 @@ def test_people_are_chosen_by_rule():
     assert [row for row, _ in chosen] == [2, 4, 0, 6, 3]
     assert [why.split()[0] for _, why in chosen] == ["least", "median", "median", "largest", "largest"]
     assert len(choose_people(errors[:3], best=2, median=2, worst=2)) == 2  # nobody twice
-
-
-def test_results_are_in_per_cent():
-    frame = results_frame({"a": {"PCK@0.2 seen": 0.5, "AP": 0.25}})
-    assert frame.loc[0, "PCK@0.2, seen joints (%)"] == 50
-    assert frame.loc[0, "OKS-AP (%)"] == 25

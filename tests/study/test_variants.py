@@ -23,9 +23,9 @@ def test_a_failing_variant_is_written_down_and_the_others_go_on(tmp_path):
     assert frame["failed"].iloc[3] == "ValueError: no such thing"
     saved = json.loads((tmp_path / "seed1" / "broken" / "metrics.json").read_text())
     assert saved == {"failed": "ValueError: no such thing"}
-    table = summarise(frame, {"AP": "AP (%)"})
+    table = summarise(frame, ["AP"])
     assert table["variant"].tolist() == ["plain", "broken"]
-    assert [float(v) for v in table["AP (%)"]] == pytest.approx([55, 70])
+    assert [float(v) for v in table["OKS-AP (%)"]] == pytest.approx([55, 70])
     assert table["failed runs"].tolist() == [0, 1]
 
 

@@ -290,16 +290,3 @@ def token_spread(tokenizer: PoseTokenizer, logits: Tensor, *, top: int = 4) -> T
         poses = poses.unflatten(0, (B, M, weights.shape[2]))
         moved = (poses - tokenizer.decode(codes)[:, None, None]).square().sum(-1)  # [B, M, T, K]
         return (moved * weights.unsqueeze(-1)).sum((1, 2)).sqrt()
-
-
-def token_accuracy(logits: Tensor, labels: Tensor, *, top: Sequence[int] = (1, 2, 5)) -> dict[int, Tensor]:
-    """Return for each k of `top` the per cent of the B M tokens whose label is among the k largest logits.
-
-    Args:
-        logits: [B, M, V].
-        labels: [B, M] int64.
-        top: the k; each at most V.
-    """
-    ranked = logits.topk(max(top), dim=-1).indices  # [B, M, max k]
-    hits = ranked == labels.unsqueeze(-1)
-    return {k: 100 * hits[..., :k].any(-1).float().mean() for k in top}

@@ -15,7 +15,7 @@ from pctlib.paths import resolve
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import CropCache
-from pctlib.study.features import FrozenStage, freeze_backbone
+from pctlib.study.features import FrozenStage, extract_features
 from pctlib.study.people import Splits
 from pctlib.study.runs import RunDescription, load_estimator
 from pctlib.study.stages.heatmap import build_backbone, build_heatmap, load_heatmap, save_staged
@@ -24,6 +24,43 @@ from pctlib.study.tasks import EstimatorTask, HeadTask
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.loop import TrainingResult, train
 from pctlib.training.plan import mix_seed
+
+
+def freeze_backbone(
+    profile: Profile,
+    splits: Splits,
+    backbone: Backbone,
+    *,
+    seed: int,
+    crops: CropCache | None = None,
+    progress: bool = True,
+) -> FrozenStage:
+    """Freeze a backbone and, if the profile says so, compute its features once.
+
+    Args:
+        profile: how many augmented views are kept; 0: features are computed at every step.
+        splits: training and validation people with images.
+        backbone: trained on heatmaps.
+        seed: of the views.
+        crops: gives the crops; None: they are cut here.
+        progress: show progress bars.
+    """
+    backbone.requires_grad_(False).eval()
+    cut = (crops or CropCache(profile)).cut
+    stage = FrozenStage(backbone, cut(splits.train, training=True), cut(splits.val, training=False))
+    sizes = profile.classifier
+    if sizes.cached_views:
+        options = {"device": profile.torch_device, "progress": progress}
+        stage.train_features = extract_features(
+            backbone,
+            stage.train_crops,
+            views=sizes.cached_views,
+            augmentation=sizes.augmentation,
+            seed=seed,
+            **options,
+        )
+        stage.val_features = extract_features(backbone, stage.val_crops, **options)
+    return stage
 
 
 class FrozenStages:

@@ -29,6 +29,9 @@ from pctlib.training.loop import TrainingResult, train
 from pctlib.training.plan import Step, mix_seed
 from pctlib.training.settings import TrainingSettings
 
+_ROWS = 1024  # poses of one batch, where no images are looked at
+_SAMPLE = 4096  # poses whose tokens a codebook starts from, at least
+
 
 class PoseBatch(NamedTuple):
     """What a training step of the tokenizer takes.
@@ -283,18 +286,16 @@ def compare_starts(
 
 
 @torch.no_grad()
-def initialise_codebook(
-    model: PoseTokenizer | GuidedTokenizer, poses: Poses, *, seed: int, sample: int = 4096
-) -> None:
+def initialise_codebook(model: PoseTokenizer | GuidedTokenizer, poses: Poses, *, seed: int) -> None:
     """Start the codebook at the k-means clusters of the tokens of some training poses."""
     generator = torch.Generator().manual_seed(mix_seed(seed, "tokenizer: first codebook"))
-    chosen = torch.randperm(len(poses), generator=generator)[:sample]
+    chosen = torch.randperm(len(poses), generator=generator)[:_SAMPLE]
     codebook = pose_tokenizer(model).codebook
     tokens = _tokens(model, poses, chosen).flatten(0, 1)  # [N M, E]
     codebook_size = len(codebook.codebook)
     while len(tokens) < codebook_size:  # fewer tokens than entries: let some start as near copies
         tokens = torch.cat([tokens, tokens + 1e-3 * torch.randn(tokens.shape, generator=generator)])
-    subset = torch.randperm(len(tokens), generator=generator)[: max(16 * codebook_size, sample)]
+    subset = torch.randperm(len(tokens), generator=generator)[: max(16 * codebook_size, _SAMPLE)]
     codebook.initialise(tokens[subset], generator=generator)
 
 
@@ -359,7 +360,6 @@ def reconstruct(
     poses: Poses,
     *,
     hidden: Tensor | None = None,
-    batch_size: int = 1024,
 ) -> tuple[Tensor, Tensor]:
     """Return poses [N, K, D] written as tokens and read back, and their token indices [N, M].
 
@@ -367,7 +367,6 @@ def reconstruct(
         model: in eval mode.
         poses: N poses.
         hidden: [N, K] bool, joints that the encoder does not see besides unlabelled ones; None: none.
-        batch_size: poses at once, without image guidance.
     """
     device = next(model.parameters()).device
     if hidden is None:
@@ -381,7 +380,7 @@ def reconstruct(
             outputs.append(model(x.images, x.keypoints, x.visible, hidden=hidden[rows]))
     else:
         keypoints, _ = poses.crops()
-        for rows in torch.arange(len(poses)).split(batch_size):
+        for rows in torch.arange(len(poses)).split(_ROWS):
             inputs = keypoints[rows].to(device), poses.visible[rows].to(device)
             outputs.append(model(*inputs, hidden=hidden[rows]))
     return torch.cat([o.keypoints for o in outputs]), torch.cat([o.indices for o in outputs])

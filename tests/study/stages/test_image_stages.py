@@ -8,11 +8,11 @@ from helpers.study_people import make_people
 from pctlib.models.estimator import PoseEstimator
 from pctlib.profiles.profile import load_profile
 from pctlib.study.crops import Crops, predict_people
-from pctlib.study.features import extract_features, freeze_backbone
+from pctlib.study.features import extract_features
 from pctlib.study.people import Splits
 from pctlib.study.poses import load_poses
 from pctlib.study.runs import load_estimator
-from pctlib.study.stages.classifier import train_classifier, train_control
+from pctlib.study.stages.classifier import freeze_backbone, train_classifier, train_control
 from pctlib.study.stages.heatmap import build_backbone, load_heatmap, train_heatmap
 from pctlib.study.stages.tokenizer import adopt_tokenizer, load_tokenizer, train_tokenizer
 

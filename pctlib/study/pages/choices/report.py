@@ -4,35 +4,29 @@ import pandas as pd
 
 from pctlib.data.people import People
 from pctlib.profiles.profile import Profile
+from pctlib.reporting.columns import Column, column, shown
 from pctlib.reporting.tables import interval_ends
 from pctlib.study.findings import change_in_words, difference, difference_in_words, failures, interval_note
+from pctlib.study.floor import with_floor
 from pctlib.study.pages.choices.study import AS_MANY_BITS, BASE, BOTH, LOOKUPS, MLP, ONE, changes_of
-from pctlib.study.predictions import FLOOR, judge, mean_pose_predictions
-from pctlib.study.variants import FAILED, summarise
+from pctlib.study.predictions import judge, mean_pose_predictions
+from pctlib.study.variants import FAILED, bars_of, summarise
 
 ALL_GIVEN, SOME_HIDDEN = "all joints given", "some joints hidden"
-PCK_SEEN, PCK_HIDDEN = "PCK@0.2, seen joints (%)", "PCK@0.2, hidden joints (%)"
 _ERRORS = {"error px": ALL_GIVEN, "error px, some hidden": SOME_HIDDEN}
-_CLASSIFIER_COLUMNS = {
-    "PCK@0.2 seen": PCK_SEEN,
-    "PCK@0.2 hidden": PCK_HIDDEN,
-    "NME seen": "error / box side, seen (%)",
-    "NME hidden": "error / box side, hidden (%)",
-}
+_CLASSIFIERS = ("PCK@0.2 seen", "PCK@0.2 hidden", "NME seen", "NME hidden")
 
 
-def tokenizer_columns(profile: Profile) -> dict[str, tuple[str, float]]:
-    """Return metric -> title and scale of the columns of the table of tokenizers."""
+def tokenizer_columns(profile: Profile) -> dict[str, Column]:
+    """Return metric -> column of the table of tokenizers."""
     share = f"{100 * profile.choices.evaluation_hidden:g} % of the joints hidden"
+    error = column("error px")
     return {
-        "error px": ("error (px)", 1.0),
-        "AP": ("OKS-AP (%)", 100.0),
-        "error px, some hidden": (f"error, {share} (px)", 1.0),
-        "error px of the hidden": ("of these alone (px)", 1.0),
-        "codebook usage": ("entries used (%)", 100.0),
-        "codebook perplexity": ("perplexity", 1.0),
-        "bits": ("bits", 1.0),
-        "weights": ("weights (thousands)", 1e-3),
+        "error px": error,
+        "AP": column("AP"),
+        "error px, some hidden": error.named(f"error, {share}"),
+        "error px of the hidden": error.named("of these alone"),
+        **{metric: column(metric) for metric in ("codebook usage", "codebook perplexity", "bits", "weights")},
     }
 
 
@@ -44,17 +38,12 @@ def tokenizer_table(frame: pd.DataFrame, profile: Profile, *, num_keypoints: int
         profile: of the study.
         num_keypoints: K.
     """
-    columns = tokenizer_columns(profile).items()
-    parts = [summarise(frame, {metric: title}, scale=scale) for metric, (title, scale) in columns]
-    table = parts[0]
+    columns = tokenizer_columns(profile)
+    table = summarise(frame, columns)
     table.insert(1, "change", [_change(name, profile, num_keypoints) for name in table["variant"]])
-    for part, (metric, (title, scale)) in zip(parts, columns, strict=True):
-        table[title] = part[title]
-        if metric in ("bits", "weights"):  # the same for every seed
-            values = frame.groupby("variant", sort=False)[metric].first() if metric in frame else {}
-            table[title] = scale * table["variant"].map(values).astype(float)
-    if FAILED in frame:
-        table["failed runs"] = table.pop("failed runs")
+    for metric in ("bits", "weights"):  # the same for every seed
+        heading = columns[metric].heading
+        table[heading] = [float(value) for value in table[heading]]
     return table
 
 
@@ -71,13 +60,8 @@ def _short(value: object) -> str:
 
 
 def error_bars(frame: pd.DataFrame) -> pd.DataFrame:
-    """Return the reconstruction errors, one row a bar: `variant`, `joints`, `error`, `low`, `high`."""
-    parts = []
-    for metric, series in _ERRORS.items():
-        table = summarise(frame, {metric: "error"}, scale=1.0)
-        ends = pd.DataFrame([interval_ends(value) for value in table["error"]])
-        parts.append(table[["variant"]].assign(joints=series).join(ends.rename(columns={"value": "error"})))
-    return pd.concat(parts, ignore_index=True)
+    """Return the reconstruction errors as `bars_of`, in pixels."""
+    return bars_of(frame, _ERRORS, scale=1.0)
 
 
 def by_lookup(frame: pd.DataFrame) -> pd.DataFrame:
@@ -105,19 +89,18 @@ def classifier_table(frame: pd.DataFrame, profile: Profile, *, train: People, va
         train: training people.
         val: validation people.
     """
-    table = summarise(frame, _CLASSIFIER_COLUMNS, name="classifier, look-up")
+    table = summarise(frame, _CLASSIFIERS, name="classifier, look-up")
     floor = judge(val, mean_pose_predictions(train, val, profile.crop))
-    values = {title: 100 * floor[metric] for metric, title in _CLASSIFIER_COLUMNS.items()}
-    return pd.concat([pd.DataFrame([{"classifier, look-up": FLOOR} | values]), table], ignore_index=True)
+    return with_floor(table, shown(floor, _CLASSIFIERS))
 
 
 def pck_bars(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the PCK of `classifier_table`, one row a bar: `classifier`, `joints`, `PCK`, `low`, `high`."""
+    """Return the PCK of `classifier_table`, with the mean pose, one row a bar."""
     rows = []
-    for series, column in (("seen", PCK_SEEN), ("hidden", PCK_HIDDEN)):
-        for name, value in zip(table["classifier, look-up"], table[column], strict=True):
-            rows.append({"classifier": name, "joints": series} | interval_ends(value))
-    return pd.DataFrame(rows).rename(columns={"value": "PCK"})
+    for joints in ("seen", "hidden"):
+        for name, value in zip(table.iloc[:, 0], table[column(f"PCK@0.2 {joints}").heading], strict=True):
+            rows.append({"classifier": name, "joints": joints} | interval_ends(value))
+    return pd.DataFrame(rows)
 
 
 def choices_finding(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profile: Profile) -> str:

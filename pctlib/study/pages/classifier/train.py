@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.profiles.profile import Profile
-from pctlib.study.features import FrozenStage, freeze_backbone
+from pctlib.study.features import FrozenStage
 from pctlib.study.page import OpenPage
-from pctlib.study.stages.classifier import train_classifier, train_control
+from pctlib.study.stages.classifier import freeze_backbone, train_classifier, train_control
 from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.stages.tokenizer import adopt_tokenizer, load_tokenizer
 from pctlib.training.loop import TrainingResult

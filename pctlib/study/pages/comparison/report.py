@@ -10,24 +10,19 @@ import pandas as pd
 from pctlib.data.people import People
 from pctlib.models.published import RIVALS
 from pctlib.profiles.pages import ComparisonProfile
-from pctlib.profiles.sections import CropProfile
+from pctlib.reporting.columns import Column, column, shown
 from pctlib.reporting.complexity import complexity_table
-from pctlib.reporting.tables import beside, interval_ends, published
+from pctlib.reporting.tables import beside, published
 from pctlib.study.findings import difference_in_words, one_seed_note
+from pctlib.study.floor import FLOOR, with_floor
 from pctlib.study.pages.comparison.heads import HEADS, PCT
 from pctlib.study.pages.comparison.networks import FROZEN, RIVAL, VIT, WHOLE, Variant
-from pctlib.study.people import Splits
-from pctlib.study.predictions import FLOOR, Predictions, judge, load_predictions, mean_pose_predictions
-from pctlib.study.variants import run_folder, summarise
+from pctlib.study.predictions import Predictions, load_predictions
+from pctlib.study.variants import bars_of, run_folder, summarise
 
 BASE = "heatmap_dark"  # what tokens are compared with
-SHARES = {
-    "PCK@0.2 seen": "PCK@0.2, seen (%)",
-    "PCK@0.2 hidden": "PCK@0.2, hidden (%)",
-    "NME seen": "error / box side, seen (%)",
-    "NME hidden": "error / box side, hidden (%)",
-    "AP": "OKS-AP (%)",
-}
+SHARES = ("PCK@0.2 seen", "PCK@0.2 hidden", "NME seen", "NME hidden", "AP")
+KEPT = Column("hidden minus seen", "points", 100.0)  # of PCK
 COSTS = ("parameters (M)", "GFLOPs")
 SHOWN = ("coordinates", "heatmap_dark", "simcc", PCT)  # in pictures
 _TABLE_1, _VITPOSE = "coco_body_pct_table1", "coco_val_vitpose"
@@ -68,7 +63,7 @@ def results_table(
     floor: Mapping[str, float],
     speed: Mapping[str, Mapping[int, float]],
 ) -> pd.DataFrame:
-    """Return one row a network of one kind, and the mean pose as the last row.
+    """Return one row a network of one kind, and first the mean pose.
 
     Args:
         frame: of `train_variants`.
@@ -85,16 +80,16 @@ def results_table(
     names = [name for name, variant in variants.items() if variant.kind == kind]
     rows = frame[frame.variant.isin(names)].copy()
     rows["kept"] = rows["PCK@0.2 hidden"] - rows["PCK@0.2 seen"]
-    shown = SHARES | {"kept": "hidden minus seen (points)"}
-    table = summarise(rows, shown) if len(rows) else pd.DataFrame(columns=["variant", *shown.values()])
+    columns = {metric: column(metric) for metric in SHARES} | {"kept": KEPT}
+    headings = [c.heading for c in columns.values()]
+    table = summarise(rows, columns) if len(rows) else pd.DataFrame(columns=["variant", *headings])
     for cost in COSTS:
         table[cost] = table.variant.map(rows.groupby("variant")[cost].first())
     for batch in sorted({batch for values in speed.values() for batch in values}):
-        column = [speed.get(name, {}).get(batch, np.nan) for name in table.variant]
-        table[f"images/s, batch {batch}"] = column
-    mean_pose = {title: 100 * floor[metric] for metric, title in SHARES.items() if metric in floor}
-    mean_pose["hidden minus seen (points)"] = 100 * (floor["PCK@0.2 hidden"] - floor["PCK@0.2 seen"])
-    table = pd.concat([table, pd.DataFrame([{"variant": FLOOR, **mean_pose}])], ignore_index=True)
+        rates = [speed.get(name, {}).get(batch, np.nan) for name in table.variant]
+        table[f"images/s, batch {batch}"] = rates
+    kept = KEPT.scale * (floor["PCK@0.2 hidden"] - floor["PCK@0.2 seen"])
+    table = with_floor(table, shown(floor, SHARES) | {KEPT.heading: kept})
     return _named(table, variants, kind)
 
 
@@ -109,11 +104,6 @@ def _named(table: pd.DataFrame, variants: Mapping[str, Variant], kind: str) -> p
     if kind == WHOLE:
         table.insert(1, "backbone", [v.backbone if v else None for v in found])
     return table.drop(columns="variant")
-
-
-def floor_metrics(splits: Splits, people: People, crop: CropProfile) -> dict[str, float]:
-    """Return the metrics of the mean pose of the training people, for the validation people measured."""
-    return judge(people, mean_pose_predictions(splits.train, people, crop))
 
 
 def frozen_predictions(
@@ -145,15 +135,10 @@ def bar_frame(
         "network", "joints" ("seen" or "hidden"), "value", "low", "high".
     """
     names = [name for name, variant in variants.items() if variant.kind == kind]
-    kinds = {"PCK@0.2 seen": "seen", "PCK@0.2 hidden": "hidden"}
-    rows = []
-    for _, row in summarise(frame[frame.variant.isin(names)], kinds).iterrows():
-        variant = variants[row.variant]
-        title = variant.title if kind == FROZEN else f"{variant.title}\n{variant.backbone}"
-        for metric, joints in kinds.items():
-            ends = {key: end - 100 * floor[metric] for key, end in interval_ends(row[joints]).items()}
-            rows.append({"network": title, "joints": joints} | ends)
-    return pd.DataFrame(rows, columns=["network", "joints", "value", "low", "high"]).dropna()
+    joints = {"PCK@0.2 seen": "seen", "PCK@0.2 hidden": "hidden"}
+    bars = bars_of(frame[frame.variant.isin(names)], joints, above=floor)
+    titles = {name: v.title if kind == FROZEN else f"{v.title}\n{v.backbone}" for name, v in variants.items()}
+    return bars.rename(columns={"variant": "network"}).assign(network=bars["variant"].map(titles))
 
 
 def published_beside(

@@ -14,6 +14,7 @@ from pctlib.models.estimator import PoseEstimator
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile, ClassifierProfile
 from pctlib.study.crops import CropCache
+from pctlib.study.floor import floor_of
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.comparison.heads import Parts
 from pctlib.study.pages.comparison.networks import (
@@ -143,6 +144,12 @@ class Comparison:
     def people(self) -> People:
         """The validation people that were measured: those whose image could be read."""
         return self._crops.cut(self.splits.val, training=False).people
+
+    @property
+    def floor(self) -> dict[str, float]:
+        """What the mean pose of the training people reaches, in the crops of the frozen variants."""
+        train = self._crops.cut(self.splits.train, training=True)
+        return floor_of(train, self._crops.cut(self.splits.val, training=False))
 
     def _folder(self, step: str, seed: int) -> Path:
         return self.study_dir / f"{step}-seed{seed}"

@@ -1,6 +1,5 @@
 """What distillation gave the students: tables beside the published one, and the finding."""
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
@@ -9,9 +8,10 @@ import torch
 from pctlib.complexity import count_flops, count_parameters
 from pctlib.metrics.wholebody import part_errors
 from pctlib.models.rivals import rtm_pose
-from pctlib.reporting.records import read_history
-from pctlib.reporting.tables import beside, interval_ends, mean_interval, published
+from pctlib.reporting.columns import Column, column
+from pctlib.reporting.tables import beside, published
 from pctlib.study.findings import difference_in_words, failures, not_better, one_seed_note
+from pctlib.study.floor import mean_pose_of, with_floor
 from pctlib.study.pages.distillation.study import DistillationStudy
 from pctlib.study.pages.distillation.trainings import (
     BOTH,
@@ -20,10 +20,8 @@ from pctlib.study.pages.distillation.trainings import (
     SECOND,
     STEADY,
     TEACHER,
-    VARIANTS,
 )
-from pctlib.study.predictions import FLOOR, mean_pose_predictions
-from pctlib.study.variants import run_folder, summarise
+from pctlib.study.variants import bars_of, read_histories, summarise
 
 PARTS = {"body": "body", "foot": "feet", "face": "face", "hand": "hands", "wholebody": "whole body"}
 _STAGES = {("no", "no"): NEITHER, ("yes", "no"): FIRST, ("no", "yes"): SECOND, ("yes", "yes"): BOTH}
@@ -42,7 +40,9 @@ def ablation_table(frame: pd.DataFrame) -> pd.DataFrame:
     paper.insert(0, "distillation", names)
     rows = frame[frame["variant"].isin(names)]
     measured = summarise(
-        rows, {f"AP {part}": f"{title} AP" for part, title in _parts(frame).items()}, name="distillation"
+        rows,
+        {f"AP {part}": Column(f"{title} AP", scale=100.0) for part, title in _parts(frame).items()},
+        name="distillation",
     )
     return beside(paper, measured, on="distillation")
 
@@ -56,19 +56,18 @@ def error_table(frame: pd.DataFrame, study: DistillationStudy) -> pd.DataFrame:
     """
     groups = {"NME": "mean error / box side (%)", "PCK": "keypoints within 5 % of it (%)"}
     columns = {(name, part): (groups[name], PARTS[part]) for name in groups for part in _parts(frame)}
-    table = summarise(frame, {f"{name} {part}": title for (name, part), title in columns.items()})
-    people = study.val_crops.people
-    crop = study.val_crops.profile.crop
-    floor = part_errors(people, mean_pose_predictions(study.train_crops.people, people, crop).keypoints_image)
+    shown = {f"{name} {part}": Column(title, scale=100.0) for (name, part), title in columns.items()}
+    found = mean_pose_of(study.train_crops, study.val_crops).keypoints_image
+    floor = part_errors(study.val_crops.people, found)
     row = {title: 100 * floor[part][name] for (name, part), title in columns.items()}
-    table = pd.concat([pd.DataFrame([{"variant": FLOOR} | row]), table], ignore_index=True)
+    table = with_floor(summarise(frame, shown), row)
     return table.rename(columns={"variant": ("", "variant"), "failed runs": ("", "failed runs")})
 
 
 def decay_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the error of each part with losses that fade, with losses that stay, and without a teacher."""
     rows = frame[frame["variant"].isin([NEITHER, STEADY, FIRST])]
-    columns = {f"NME {part}": title for part, title in _parts(frame).items()}
+    columns = {f"NME {part}": Column(title, scale=100.0) for part, title in _parts(frame).items()}
     named = {NEITHER: "no teacher", STEADY: "first stage, losses stay", FIRST: "first stage, losses fade"}
     table = summarise(rows, columns)
     return table.assign(variant=table["variant"].map(named))
@@ -106,20 +105,15 @@ def size_table(frame: pd.DataFrame, study: DistillationStudy) -> pd.DataFrame:
 def summary_table(frame: pd.DataFrame) -> pd.DataFrame:
     """Return the results of all keypoints in per cent, one row a variant, as other pages show."""
     part = list(_parts(frame))[-1]
-    columns = {f"NME {part}": "error / box side (%)", f"PCK {part}": "within 5 % of it (%)"}
-    return summarise(frame, columns | {f"AP {part}": "OKS-AP (%)"})
+    within = Column("within 5 % of it", "%", 100.0, "max")
+    columns = {f"NME {part}": column("NME all"), f"PCK {part}": within, f"AP {part}": column("AP")}
+    return summarise(frame, columns)
 
 
-def part_bars(frame: pd.DataFrame, variants: Sequence[str] = VARIANTS) -> pd.DataFrame:
-    """Return the mean error of each part and variant in per cent of the box side, with 95 % intervals."""
-    rows = []
-    for part, title in _parts(frame).items():
-        for variant in variants:
-            runs = frame.loc[frame["variant"] == variant, f"NME {part}"].dropna()
-            if len(runs):
-                ends = interval_ends(mean_interval(100 * runs))
-                rows.append({"part": title, "variant": variant} | ends)
-    return pd.DataFrame(rows).rename(columns={"value": "error"})
+def part_bars(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return the mean error of each part and variant in per cent of the box side, as `bars_of`."""
+    metrics = {f"NME {part}": title for part, title in _parts(frame).items()}
+    return bars_of(frame, metrics, series="part")
 
 
 def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
@@ -127,8 +121,7 @@ def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
 
     The loss shown is that of the labels, which all of them have in common.
     """
-    files = {variant: run_folder(runs, variant) / "history.jsonl" for variant in (NEITHER, FIRST, STEADY)}
-    histories = {variant: read_history(file) for variant, file in files.items() if file.is_file()}
+    histories = read_histories(runs, (NEITHER, FIRST, STEADY))
     return {
         name: history.assign(train_loss=history["train_simcc"])
         for name, history in histories.items()

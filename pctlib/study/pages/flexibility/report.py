@@ -5,19 +5,14 @@ from collections.abc import Mapping
 import numpy as np
 import pandas as pd
 
-from pctlib.reporting.tables import beside, interval_ends, published, signed
-from pctlib.study.findings import difference, failures, one_seed_note
+from pctlib.reporting.tables import beside, published, signed
+from pctlib.study.findings import difference, failures, interval_note, one_seed_note
 from pctlib.study.pages.flexibility.study import DECODER, Choice
 from pctlib.study.pages.flexibility.trainings import BASE
 from pctlib.study.variants import summarise
 
 _METRIC = "PCK@0.2 all"
-_SHARES = {
-    _METRIC: "PCK@0.2 (%)",
-    "PCK@0.2 seen": "seen joints (%)",
-    "PCK@0.2 hidden": "hidden joints (%)",
-    "NME all": "error / box side (%)",
-}
+_SHARES = (_METRIC, "PCK@0.2 seen", "PCK@0.2 hidden", "NME all")
 
 
 def flexibility_table(frame: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.DataFrame:
@@ -57,16 +52,6 @@ def decoder_table(table: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.Data
     return beside(wide, measured, on="decoder")
 
 
-def bars_frame(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the bars of the figure: one row a variant and kind of joints, with the ends of its interval."""
-    rows = []
-    for _, row in table.iterrows():
-        for joints in ("seen", "hidden"):
-            ends = interval_ends(row[f"{joints} joints (%)"])
-            rows.append({"variant": row["variant"], "joints": joints} | ends)
-    return pd.DataFrame(rows)
-
-
 def flexibility_finding(frame: pd.DataFrame, table: pd.DataFrame) -> str:
     """Return in plain words which changes cost or gain accuracy, and which show no difference.
 
@@ -85,5 +70,5 @@ def flexibility_finding(frame: pd.DataFrame, table: pd.DataFrame) -> str:
         told = ", ".join(f"{name} {signed(value)}" for name, value in clear)
         level = [name for name, _ in ordered if name not in dict(clear)]
         said = f"Points of PCK@0.2 against the base, beyond chance: {told or 'none'}. "
-        said += f"No difference shown: {', '.join(level) or 'none'}."
+        said += f"No difference shown: {', '.join(level) or 'none'}. {interval_note(frame)}"
     return f"{said} {failures(frame)}".strip()

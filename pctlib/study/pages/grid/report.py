@@ -2,28 +2,20 @@
 
 import itertools
 import math
-from collections.abc import Mapping
+from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
+from pctlib.reporting.columns import column
 from pctlib.reporting.run_card import format_seconds
 from pctlib.reporting.tables import Interval, interval_ends, mean_interval, signed
 from pctlib.study.findings import difference_in_words, one_seed_note
 from pctlib.study.pages.grid.study import AP, BITS, ERROR, PERPLEXITY, SECONDS, STARTED, USAGE, WALL, WORK
 from pctlib.study.pages.grid.trainings import point_name
-from pctlib.study.variants import FAILED
+from pctlib.study.variants import FAILED, interval_of
 
-COLUMNS = {
-    ERROR: "error (px)",
-    AP: "OKS-AP (%)",
-    USAGE: "entries in use (%)",
-    PERPLEXITY: "perplexity",
-    BITS: "bits per pose",
-    SECONDS: "training (s)",
-}
-_SHARES = (AP, USAGE)  # shown in per cent
+METRICS = (ERROR, AP, USAGE, PERPLEXITY, BITS, SECONDS)
 PCK = {"PCK@0.2 seen": "seen joints", "PCK@0.2 hidden": "hidden joints"}
 
 
@@ -32,20 +24,15 @@ def grid_table(points: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (entries, tokens), runs in points.groupby(["V", "M"], sort=True):
         row: dict[str, Any] = {"point": f"V {entries}, M {tokens}", "V": entries, "M": tokens}
-        row |= {title: _interval(runs, metric) for metric, title in COLUMNS.items()}
-        row[COLUMNS[BITS]] = float(runs[BITS].iloc[0])  # the same for every seed
+        shown = {metric: column(metric) for metric in METRICS}
+        row |= {c.heading: interval_of(runs, metric, c.scale) for metric, c in shown.items()}
+        row[shown[BITS].heading] = float(runs[BITS].iloc[0])  # the same for every seed
         if FAILED in points:
             row["failed runs"] = int(runs[FAILED].notna().sum())
             if row["failed runs"] == len(runs):
-                row[COLUMNS[ERROR]] = FAILED
+                row[shown[ERROR].heading] = FAILED
         rows.append(row)
     return pd.DataFrame(rows)
-
-
-def _interval(runs: pd.DataFrame, metric: str) -> Interval | float:
-    values = runs[metric].dropna().to_numpy(float) if metric in runs else np.array([])
-    scale = 100.0 if metric in (*_SHARES, *PCK) else 1.0
-    return mean_interval(scale * values) if len(values) else math.nan
 
 
 def grid_means(points: pd.DataFrame, metric: str) -> pd.DataFrame:
@@ -55,7 +42,7 @@ def grid_means(points: pd.DataFrame, metric: str) -> pd.DataFrame:
     return means.reindex(index=sorted(points["V"].unique()), columns=sorted(points["M"].unique()))
 
 
-def point_curves(points: pd.DataFrame, metrics: Mapping[str, str] = COLUMNS) -> pd.DataFrame:
+def point_curves(points: pd.DataFrame, metrics: Sequence[str] = METRICS) -> pd.DataFrame:
     """Return what `sweep_curves` draws: V, M, metric (its title), value, low and high of each point.
 
     The ends are those of the 95 % interval, and the value where there is one run; points that failed are
@@ -64,9 +51,9 @@ def point_curves(points: pd.DataFrame, metrics: Mapping[str, str] = COLUMNS) -> 
     rows = []
     for (entries, tokens), runs in points.groupby(["V", "M"], sort=True):
         rows += [
-            {"V": entries, "M": tokens, "metric": title} | interval_ends(found)
-            for metric, title in metrics.items()
-            if isinstance(found := _interval(runs, metric), Interval)
+            {"V": entries, "M": tokens, "metric": column(metric).heading} | interval_ends(found)
+            for metric in metrics
+            if isinstance(found := interval_of(runs, metric, column(metric).scale), Interval)
         ]
     return pd.DataFrame(rows, columns=["V", "M", "metric", "value", "low", "high"])
 
@@ -76,7 +63,7 @@ def row_curves(classified: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for _, runs in classified.groupby("variant", sort=False):
         for metric, joints in PCK.items():
-            if isinstance(found := _interval(runs, metric), Interval):
+            if isinstance(found := interval_of(runs, metric, 100.0), Interval):
                 row = {"V": int(runs["V"].dropna().iloc[0]), "joints": joints, "metric": "PCK@0.2 (%)"}
                 rows.append(row | interval_ends(found))
     return pd.DataFrame(rows, columns=["V", "joints", "metric", "value", "low", "high"])

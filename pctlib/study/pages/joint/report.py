@@ -4,15 +4,16 @@ from pathlib import Path
 
 import pandas as pd
 
+from pctlib.reporting.columns import column
 from pctlib.reporting.records import read_history
-from pctlib.reporting.tables import interval_ends, published
+from pctlib.reporting.tables import published
 from pctlib.study.findings import change_in_words, failures, interval_note
-from pctlib.study.pages.joint.study import JointStudy
+from pctlib.study.floor import floor_of, with_floor
+from pctlib.study.pages.joint.study import MEASURES, JointStudy, mean_of
 from pctlib.study.pages.joint.trainings import ALONE, EXPERTS, JOINT, VARIANTS
-from pctlib.study.predictions import FLOOR, judge, mean_pose_predictions
-from pctlib.study.variants import run_folder, summarise
+from pctlib.study.variants import bars_of, read_histories, run_folder, summarise
 
-PCK, NME = "PCK@0.2 all", "NME all"
+PCK, NME = MEASURES
 
 
 def joint_table(frame: pd.DataFrame, study: JointStudy) -> pd.DataFrame:
@@ -22,42 +23,33 @@ def joint_table(frame: pd.DataFrame, study: JointStudy) -> pd.DataFrame:
         frame: of `train_variants`.
         study: that trained them.
     """
-    titles = {f"{PCK} {name}": f"{name}: PCK@0.2 (%)" for name in study.names}
-    titles |= {PCK: "mean: PCK@0.2 (%)", NME: "mean: error / box side (%)"}
-    table = summarise(frame, titles)
-    for column in ("parameters (M)", "images seen"):
-        table[column] = table["variant"].map(frame.groupby("variant")[column].first())
-    floor = {title: 100 * value for title, value in zip(titles.values(), _floor(study), strict=True)}
-    return pd.concat([pd.DataFrame([{"variant": FLOOR} | floor]), table], ignore_index=True)
+    columns = {f"{PCK} {name}": column(PCK).named(f"{name}: PCK@0.2") for name in study.names}
+    columns |= {key: column(key).named(f"mean: {column(key).title}") for key in (PCK, NME)}
+    table = summarise(frame, columns)
+    for cost in ("parameters (M)", "images seen"):
+        table[cost] = table["variant"].map(frame.groupby("variant")[cost].first())
+    floor = floor_metrics(study)
+    return with_floor(table, {c.heading: c.scale * floor[metric] for metric, c in columns.items()})
 
 
-def _floor(study: JointStudy) -> list[float]:
-    """Return what the mean training pose reaches, in the order of the columns of `joint_table`."""
-    found = []
-    for splits in study.sets:
-        predictions = mean_pose_predictions(splits.train, splits.val, study.profile.crop)
-        found.append(judge(splits.val, predictions))
-    pck = [metrics[PCK] for metrics in found]
-    return [*pck, sum(pck) / len(pck), sum(metrics[NME] for metrics in found) / len(found)]
+def floor_metrics(study: JointStudy) -> dict[str, float]:
+    """Return what the mean training pose reaches, under the names of the metrics of a run."""
+    found: dict[str, float] = {}
+    for name in study.names:
+        metrics = floor_of(study.train_crops[name], study.val_crops[name])
+        found |= {f"{key} {name}": metrics[key] for key in MEASURES}
+    return found | {key: mean_of(found, key, study.names) for key in MEASURES}
 
 
-def joint_bars(table: pd.DataFrame, study: JointStudy) -> pd.DataFrame:
-    """Return how far each variant lies above the mean pose, in points, one row a bar.
+def joint_bars(frame: pd.DataFrame, study: JointStudy) -> pd.DataFrame:
+    """Return how far each variant lies above the mean pose, in points, as `bars_of`; series: "data set".
 
     Args:
-        table: of `joint_table`.
+        frame: of `train_variants`.
         study: that trained the variants.
-
-    Returns:
-        `data set`, `variant`, `points`, `low` and `high`, the ends of the interval over the seeds.
     """
-    rows = []
-    for name in study.names:
-        values = table.set_index("variant")[f"{name}: PCK@0.2 (%)"]
-        for variant, value in values.drop(FLOOR).items():
-            ends = {key: end - float(values[FLOOR]) for key, end in interval_ends(value).items()}
-            rows.append({"data set": name, "variant": variant} | ends)
-    return pd.DataFrame(rows).rename(columns={"value": "points"})
+    metrics = {f"{PCK} {name}": name for name in study.names}
+    return bars_of(frame, metrics, series="data set", above=floor_metrics(study))
 
 
 def published_joint() -> pd.DataFrame:
@@ -78,9 +70,8 @@ def joint_histories(runs: str | Path, study: JointStudy) -> dict[str, pd.DataFra
     The histories of the models of one data set each are put beside each other, with their mean loss, which
     is what the loss of a joint model is.
     """
+    histories = read_histories(runs, VARIANTS)
     files = [run_folder(runs, ALONE) / name / "history.jsonl" for name in study.names]
-    others = {variant: run_folder(runs, variant) / "history.jsonl" for variant in VARIANTS}
-    histories = {variant: read_history(file) for variant, file in others.items() if file.is_file()}
     if not all(file.is_file() for file in files):
         return histories
     alone = [read_history(file) for file in files]

@@ -165,10 +165,11 @@ class JointTask:
             predictions = predict_people(model.of_dataset(number), crops)
             metrics = pck_metrics(crops.people, predictions.keypoints_image)
             found |= {f"{key} {name}": metrics[key] for key in MEASURES}
-        return {key: _mean(found, key, self.names) for key in MEASURES} | found
+        return {key: mean_of(found, key, self.names) for key in MEASURES} | found
 
 
-def _mean(metrics: Mapping[str, float], key: str, names: Sequence[str]) -> float:
+def mean_of(metrics: Mapping[str, float], key: str, names: Sequence[str]) -> float:
+    """Return the mean of "<key> <name>" over the data sets."""
     return float(np.mean([metrics[f"{key} {name}"] for name in names]))
 
 
@@ -258,7 +259,7 @@ class JointStudy:
             summed = ("parameters (M)", "training seconds", "images seen")
             metrics = {key: value for part in parts for key, value in part.items()}
             metrics |= {key: sum(part[key] for part in parts) for key in summed}
-        return metrics | {key: _mean(metrics, key, self.names) for key in MEASURES}
+        return metrics | {key: mean_of(metrics, key, self.names) for key in MEASURES}
 
     def _fit(
         self, names: Sequence[str], *, seed: int, folder: Path, experts: bool = False

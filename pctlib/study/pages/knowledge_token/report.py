@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from pctlib.reporting.records import read_history
+from pctlib.reporting.columns import shown
 from pctlib.study.findings import change_in_words, failures, interval_note, not_better
+from pctlib.study.floor import floor_of, with_floor
 from pctlib.study.pages.knowledge_token.study import KnowledgeTokenStudy
 from pctlib.study.pages.knowledge_token.trainings import (
     BOTH,
@@ -17,16 +18,8 @@ from pctlib.study.pages.knowledge_token.trainings import (
     TEACHER,
     TOKEN,
 )
-from pctlib.study.predictions import FLOOR, judge, mean_pose_predictions
-from pctlib.study.variants import run_folder, summarise
+from pctlib.study.variants import ACCURACY, read_histories, summarise
 
-_COLUMNS = {
-    "PCK@0.2 all": "PCK@0.2 (%)",
-    "PCK@0.2 seen": "seen joints (%)",
-    "PCK@0.2 hidden": "hidden joints (%)",
-    "NME all": "error / box side (%)",
-    "AP": "OKS-AP (%)",
-}
 _PCK = "PCK@0.2 all"
 
 
@@ -37,12 +30,9 @@ def transfer_table(frame: pd.DataFrame, study: KnowledgeTokenStudy) -> pd.DataFr
         frame: of `train_variants`.
         study: that trained them.
     """
-    table = summarise(frame, _COLUMNS)
+    table = summarise(frame, ACCURACY)
     table["parameters (M)"] = table["variant"].map(frame.groupby("variant")["parameters (M)"].first())
-    people = study.val_crops.people
-    floor = judge(people, mean_pose_predictions(study.train_crops.people, people, study.profile.crop))
-    row = {title: 100 * floor[key] for key, title in _COLUMNS.items() if key in floor}
-    return pd.concat([pd.DataFrame([{"variant": FLOOR} | row]), table], ignore_index=True)
+    return with_floor(table, shown(floor_of(study.train_crops, study.val_crops), ACCURACY))
 
 
 def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
@@ -50,8 +40,7 @@ def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
 
     The loss shown is the error to the labels, which all students have in common.
     """
-    files = {variant: run_folder(runs, variant) / "history.jsonl" for variant in STUDENTS}
-    histories = {variant: read_history(file) for variant, file in files.items() if file.is_file()}
+    histories = read_histories(runs, STUDENTS)
     return {name: h.assign(train_loss=h["train_heatmap"]) for name, h in histories.items()}
 
 

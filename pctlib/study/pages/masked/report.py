@@ -1,6 +1,5 @@
 """What masked pretraining gave: filled-in crops, the table of the variants, and the finding in words."""
 
-from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -9,12 +8,11 @@ import torch
 from pctlib.data.images import denormalize
 from pctlib.models.mae import MaskedAutoencoder, hide
 from pctlib.profiles.pages import MaskedProfile
-from pctlib.reporting.records import read_history
 from pctlib.study.findings import difference_in_words, failures, one_seed_note
 from pctlib.study.pages.masked.study import MaskedStudy
 from pctlib.study.pages.masked.trainings import LONGER, PRETRAINED, SCRATCH, VARIANTS
 from pctlib.study.predictions import choose_people
-from pctlib.study.variants import run_folder, summarise
+from pctlib.study.variants import ACCURACY, summarise
 
 
 @torch.inference_mode()
@@ -39,12 +37,6 @@ def restored_crops(study: MaskedStudy, model: MaskedAutoencoder, *, each: int = 
     return {**pictures, "titles": [f"{why}\n{errors[row]:.2f}" for row, why in chosen]}
 
 
-def pose_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
-    """Return the history of each finished variant of one seed; `runs` has a folder for each."""
-    files = {variant: run_folder(runs, variant) / "history.jsonl" for variant in VARIANTS}
-    return {variant: read_history(file) for variant, file in files.items() if file.is_file()}
-
-
 def masked_table(frame: pd.DataFrame, section: MaskedProfile) -> pd.DataFrame:
     """Return one row a variant: accuracy in per cent, and what it was trained for.
 
@@ -52,14 +44,7 @@ def masked_table(frame: pd.DataFrame, section: MaskedProfile) -> pd.DataFrame:
         frame: of `train_variants`.
         section: of the profile.
     """
-    shares = {
-        "PCK@0.2 all": "PCK@0.2 (%)",
-        "PCK@0.2 seen": "seen joints (%)",
-        "PCK@0.2 hidden": "hidden joints (%)",
-        "NME all": "error / box side (%)",
-        "AP": "OKS-AP (%)",
-    }
-    table = summarise(frame, shares)
+    table = summarise(frame, ACCURACY)
     masked = dict.fromkeys(VARIANTS, 0) | {PRETRAINED: section.pretraining.training.epochs}
     epochs = frame.groupby("variant")["epochs"].first()
     table.insert(1, "epochs masked", table["variant"].map(masked))

@@ -196,7 +196,7 @@ def test_classifiers_without_kept_features_see_every_image(splits, study_dir, tm
     settings = load_profile("smoke", choices=SECTION | {"views": 0, "classifier_epochs": 1})
     study = ClassifierChoices(settings, splits, study_dir, progress=False)
     metrics = study(BOTH, 0, tmp_path)
-    assert study._stage[1].val_features is None
+    assert study._frozen.of(0, settings).val_features is None
     assert metrics["soft NME all"] != metrics["hard NME all"]
 
 
@@ -248,7 +248,7 @@ def test_the_finding_says_what_differs_and_what_may_be_chance(profile):
 def test_bars_have_the_ends_of_the_intervals(profile):
     bars = choices_report.error_bars(frame([(BASE, seed, (1.0 + seed, 2.0)) for seed in range(2)]))
     assert list(bars["joints"]) == ["all joints given", "some joints hidden"]
-    assert bars["error"].tolist() == [1.5, 2.0]
+    assert bars["value"].tolist() == [1.5, 2.0]
     assert bars["high"][0] - 1.5 == pytest.approx(1.5 - bars["low"][0]) == pytest.approx(12.706 / 2, rel=1e-3)
     one = choices_report.error_bars(frame([(BASE, 0, (1.0, 2.0))]))
     assert one["low"].tolist() == one["high"].tolist() == [1.0, 2.0]

@@ -111,12 +111,18 @@ def test_a_profile_without_a_comparison_is_refused(tmp_path):
             {"vitpose": VITPOSE | {"training": TRAINING | {"epochs": 2}}},
             "vitpose.training: expected 1 epochs of batches of 8, as for the others, got 2 and 8",
         ),
-        ({"representations": ["heatmap"]}, "comparison.whole.representations.0"),
     ],
 )
 def test_bad_values_of_the_section_are_named(tmp_path, whole, message):
     with pytest.raises(ValueError, match=message):
         small_profile(tmp_path, whole=COMPARISON["whole"] | whole)
+
+
+@pytest.mark.parametrize("part", ["frozen", "whole"])
+def test_an_unknown_representation_is_named_before_anything_is_trained(tmp_path, part):
+    changed = small_profile(tmp_path, **{part: COMPARISON[part] | {"representations": ["heatmap"]}})
+    with pytest.raises(ValueError, match=r"representation: expected one of coordinates, .*, got 'heatmap'"):
+        variants(changed)
 
 
 def test_the_profiles_of_the_study_build_what_they_name():

@@ -90,11 +90,11 @@ def test_bars_have_intervals_over_the_seeds():
     assert len(bars) == 5 * len(VARIANTS)
     first = bars.iloc[0]
     assert (first["part"], first["variant"]) == ("body", TEACHER)
-    assert first["error"] == pytest.approx(10.05)
-    assert first["low"] < first["error"] < first["high"]
-    one = report.part_bars(make_frame(seeds=(0,)), [FIRST])
-    assert len(one) == 5
-    assert (one["low"] == one["error"]).all()
+    assert first["value"] == pytest.approx(10.05)
+    assert first["low"] < first["value"] < first["high"]
+    one = report.part_bars(make_frame(seeds=(0,)))
+    assert len(one) == 5 * len(VARIANTS)
+    assert (one["low"] == one["value"]).all()
 
 
 def test_histories_show_the_loss_that_students_share(tmp_path):

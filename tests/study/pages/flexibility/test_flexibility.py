@@ -12,7 +12,6 @@ from pctlib.models.vitpose import SimpleDecoder
 from pctlib.profiles.pages import FlexibilityProfile, MaskedProfile
 from pctlib.profiles.profile import Profile, load_profile
 from pctlib.study.pages.flexibility.report import (
-    bars_frame,
     decoder_table,
     flexibility_finding,
     flexibility_table,
@@ -20,6 +19,7 @@ from pctlib.study.pages.flexibility.report import (
 from pctlib.study.pages.flexibility.study import BASE, FlexibilityStudy, choices_of
 from pctlib.study.people import Splits
 from pctlib.study.runs import load_estimator
+from pctlib.study.variants import bars_of
 
 TRAINING = {"epochs": 1, "batch_size": 8, "learning_rate": 2e-3, "warmup_steps": 1}
 MASKED = MaskedProfile(
@@ -149,8 +149,9 @@ def test_table_and_finding_with_several_seeds(study):
     assert float(table["against base (points)"][3]) == pytest.approx(-3.0)
     found = flexibility_finding(frame, table)
     assert "beyond chance: FFN frozen −9.0 ± 0.0, attention frozen −8.0" in found
-    assert found.endswith("No difference shown: 32 x 48 px.")
-    bars = bars_frame(table)
+    assert "No difference shown: 32 x 48 px. Means" in found
+    assert found.endswith("nothing is corrected for how many are looked at.")
+    bars = bars_of(frame, {"PCK@0.2 seen": "seen", "PCK@0.2 hidden": "hidden"})
     assert len(bars) == 2 * len(NAMES)
     assert bars.loc[0, "high"] - bars.loc[0, "value"] == pytest.approx(12.706 * 2.5, rel=1e-3)
     assert bars.loc[0, "value"] == pytest.approx(82.5)

@@ -9,8 +9,8 @@ from helpers.study_people import make_people
 
 from pctlib.profiles.profile import load_profile
 from pctlib.reporting.tables import Interval
+from pctlib.study.floor import FLOOR
 from pctlib.study.pages.joint.report import (
-    FLOOR,
     joint_bars,
     joint_finding,
     joint_histories,
@@ -56,15 +56,15 @@ def test_table_has_a_row_a_variant_and_the_mean_pose(study):
 
 
 def test_bars_rise_above_the_mean_pose_and_carry_the_intervals(study):
-    table = joint_table(runs(0.5, 0.6, 0.55, seeds=3), study)
-    bars = joint_bars(table, study)
+    frame = runs(0.5, 0.6, 0.55, seeds=3)
+    table, bars = joint_table(frame, study), joint_bars(frame, study)
     assert len(bars) == 3 * 3
     row = bars[(bars["variant"] == JOINT) & (bars["data set"] == "crowdpose")].iloc[0]
     value = table.loc[2, "crowdpose: PCK@0.2 (%)"]
     assert isinstance(value, Interval)
-    assert row["points"] == pytest.approx(62.1 - table.loc[0, "crowdpose: PCK@0.2 (%)"])
+    assert row["value"] == pytest.approx(62.1 - table.loc[0, "crowdpose: PCK@0.2 (%)"])
     assert (row["high"] - row["low"]) / 2 == pytest.approx(value.half_width)
-    single = joint_bars(joint_table(runs(0.5, 0.6, 0.55), study), study)
+    single = joint_bars(runs(0.5, 0.6, 0.55), study)
     assert (single["low"] == single["high"]).all()
 
 

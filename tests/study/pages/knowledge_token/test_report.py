@@ -9,8 +9,8 @@ from helpers.study_people import make_people
 
 from pctlib.profiles.pages import KnowledgeTokenProfile
 from pctlib.profiles.profile import load_profile
+from pctlib.study.floor import FLOOR, floor_of
 from pctlib.study.pages.knowledge_token.report import (
-    FLOOR,
     student_histories,
     transfer_finding,
     transfer_table,
@@ -61,10 +61,13 @@ def test_table_has_the_mean_pose_first(tmp_path):
     )
     profile = load_profile("smoke").model_copy(update={"knowledge_token": section})
     splits = Splits(make_people(tmp_path / "t", 8, seed=1), make_people(tmp_path / "v", 5, seed=2), "drawn")
-    table = transfer_table(runs(), KnowledgeTokenStudy(profile, splits, progress=False))
+    study = KnowledgeTokenStudy(profile, splits, progress=False)
+    table = transfer_table(runs(), study)
     assert table["variant"].tolist() == [FLOOR, *SHARES]
     assert [float(v) for v in table["PCK@0.2 (%)"][1:]] == pytest.approx([100 * s for s in SHARES.values()])
-    assert 0 < table.loc[0, "error / box side (%)"] < 100
+    floor = floor_of(study.train_crops, study.val_crops)  # in the crops that the students see
+    assert table.loc[0, "error / box side (%)"] == pytest.approx(100 * floor["NME all"])
+    assert 0 < floor["NME all"] < 1
     assert table["parameters (M)"].tolist()[1:] == [2.0] * 7
 
 

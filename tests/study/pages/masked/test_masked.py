@@ -12,7 +12,7 @@ from pctlib.models.mae import draw_visible, patchify
 from pctlib.profiles.pages import MaskedProfile
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO
-from pctlib.study.pages.masked.report import masked_finding, masked_table, pose_histories, restored_crops
+from pctlib.study.pages.masked.report import masked_finding, masked_table, restored_crops
 from pctlib.study.pages.masked.study import (
     PRETRAINING,
     MaskedStudy,
@@ -23,7 +23,7 @@ from pctlib.study.pages.masked.study import (
 )
 from pctlib.study.pages.masked.trainings import LONGER, PRETRAINED, SCRATCH, VARIANTS
 from pctlib.study.people import Splits
-from pctlib.study.variants import run_folder
+from pctlib.study.variants import read_histories, run_folder
 from pctlib.training.plan import plan_epoch
 from pctlib.training.settings import TrainingSettings
 
@@ -148,7 +148,7 @@ def test_variants_are_trained_as_named(study, runs):
         PRETRAINED: 2,
         LONGER: longer,
     }
-    histories = pose_histories(folder)
+    histories = read_histories(folder, VARIANTS)
     assert [len(histories[name]) for name in VARIANTS] == [2, 2, longer]
     lines = (folder / PRETRAINING / "history.jsonl").read_text().splitlines()
     errors = [json.loads(line)["val_masked error"] for line in lines]

@@ -9,7 +9,9 @@ from pctlib.reporting.run_card import RunCard
 from pctlib.reporting.tables import Interval
 from pctlib.study.findings import ONE_SEED
 from pctlib.study.methods import MAIN_METHODS, MEAN_POSE
-from pctlib.study.pages.results.read import StudyResults, _joined_card, _read_cards
+from pctlib.study.pages.results.cards import joined_card, read_cards
+from pctlib.study.pages.results.index import findings_text, summary
+from pctlib.study.pages.results.read import StudyResults
 from pctlib.study.predictions import Predictions
 from pctlib.workflow.layout import StudyLayout, run_name
 from pctlib.workflow.pages import page_named
@@ -88,23 +90,23 @@ def test_the_caption_says_what_was_measured_with_mirrored_images(made, heatmap, 
 
 
 def test_the_abstract_has_the_paired_difference(made):
-    summary = made().summary()
-    assert summary["reconstruction_ap"] == pytest.approx(0.85)
-    assert summary["reconstruction_px"] == pytest.approx(2)
-    assert (summary["pct_seen"], summary["control_hidden"]) == pytest.approx((85.5, 70))
-    assert summary["difference"] == (
+    numbers = summary(made())
+    assert numbers["reconstruction_ap"] == pytest.approx(0.85)
+    assert numbers["reconstruction_px"] == pytest.approx(2)
+    assert (numbers["pct_seen"], numbers["control_hidden"]) == pytest.approx((85.5, 70))
+    assert numbers["difference"] == (
         " PCT minus control: −5.00 ± 0.00 points on seen joints and +5.00 ± 0.00 points on hidden joints "
         "(95 % intervals over 2 seeds)."
     )
-    assert "2 seeds" in summary["limits"]
-    one = made(seeds=[0]).summary()
+    assert "2 seeds" in numbers["limits"]
+    one = summary(made(seeds=[0]))
     assert one["difference"] == ""
     assert "one seed, so no interval" in one["limits"]
 
 
 def test_limits_fit_every_data_set(made):
-    assert "procedural people in ground-truth boxes" in made().summary()["limits"]
-    coco = made(dataset="coco").summary()
+    assert "procedural people in ground-truth boxes" in summary(made())["limits"]
+    coco = summary(made(dataset="coco"))
     assert coco["source"] == "COCO"
     assert "of people in ground-truth boxes" in coco["limits"]
 
@@ -112,8 +114,8 @@ def test_limits_fit_every_data_set(made):
 def test_people_without_hidden_joints_leave_out_what_is_unknown(made):
     metrics = {name: [metrics_of(0.8, np.nan, np.nan)] * 2 for name in (MEAN_POSE, *MAIN_METHODS)}
     results = made(metrics=metrics)
-    assert set(results._visibility_frame()["joints"]) == {"seen"}
-    assert results.summary()["difference"] == (
+    assert set(results.visibility_frame()["joints"]) == {"seen"}
+    assert summary(results)["difference"] == (
         " PCT minus control: 0.00 ± 0.00 points on seen joints (95 % intervals over 2 seeds)."
     )
     assert len(results.table().frame) == 4
@@ -121,7 +123,7 @@ def test_people_without_hidden_joints_leave_out_what_is_unknown(made):
 
 
 def test_bars_have_the_ends_of_their_intervals(made):
-    frame = made()._visibility_frame().set_index(["method", "joints"])
+    frame = made().visibility_frame().set_index(["method", "joints"])
     assert frame.loc[("PCT", "seen"), ["PCK@0.2", "low", "high"]].tolist() == pytest.approx(
         [0.855, 0.855 - T_95 * 0.005, 0.855 + T_95 * 0.005], rel=1e-4
     )
@@ -129,12 +131,12 @@ def test_bars_have_the_ends_of_their_intervals(made):
 
 
 def test_findings_are_those_of_the_pages(made):
-    several, one = made().findings_text(), made(seeds=[0]).findings_text()
+    several, one = findings_text(made()), findings_text(made(seeds=[0]))
     assert "- **[Codebook size and tokens](04_grid.html).** More helps." in several
     assert several.splitlines()[1].endswith("** A"), "the headline where there is one"
     assert several.count(ONE_SEED) == 0
     assert one.count(ONE_SEED) == 1
-    assert made(parts={}).findings_text() == "Only the main comparison ran in this profile."
+    assert findings_text(made(parts={})) == "Only the main comparison ran in this profile."
 
 
 def test_measured_and_published_numbers_stand_apart(made):
@@ -158,7 +160,7 @@ def write_cards(layout, folder):
 def test_the_card_counts_what_was_trained_ahead(tmp_path):
     layout = StudyLayout(load_profile("smoke", seeds=[0, 1]))
     write_cards(layout, tmp_path)
-    card = _joined_card(layout, tmp_path, _read_cards(layout, tmp_path))
+    card = joined_card(layout, tmp_path, read_cards(layout, tmp_path))
     assert card.seed == "0, 1"
     assert [card.wall_times[f"masked, seed {seed}: jobs ahead"] for seed in (0, 1)] == [105, 106]
     assert card.wall_times["masked: reading"] == card.wall_times["tokenizer, seed 1: reading"] == 1
@@ -168,10 +170,10 @@ def test_the_card_counts_what_was_trained_ahead(tmp_path):
 def test_a_run_by_other_settings_is_refused_and_named(tmp_path):
     layout = StudyLayout(load_profile("smoke"))
     write_cards(layout, tmp_path)
-    assert len(_read_cards(layout, tmp_path)) == len(layout.runs())
+    assert len(read_cards(layout, tmp_path)) == len(layout.runs())
     other = StudyLayout(load_profile("smoke", masked__vitpose__depth=1))
     with pytest.raises(ValueError, match="masked: this run was made by other settings"):
-        _read_cards(other, tmp_path)
+        read_cards(other, tmp_path)
     (tmp_path / "heatmap-seed0" / "run_card.json").unlink()
     with pytest.raises(FileNotFoundError, match="heatmap-seed0"):
-        _read_cards(layout, tmp_path)
+        read_cards(layout, tmp_path)

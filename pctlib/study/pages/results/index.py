@@ -1,0 +1,228 @@
+"""The index page, which tells a reader what the study found, and the numbers that its prose takes."""
+
+from typing import Any
+
+import numpy as np
+
+from pctlib.reporting.index import Figure, Highlight, IndexPage, Section
+from pctlib.reporting.records import fill, read_history
+from pctlib.reporting.tables import mean_interval, signed
+from pctlib.study.findings import ONE_SEED
+from pctlib.study.methods import MEAN_POSE
+from pctlib.study.pages.results.read import TOLERANCE, StudyResults
+from pctlib.study.pictures import person_pictures
+from pctlib.visualization import curves, galleries
+from pctlib.workflow.layout import run_name
+from pctlib.workflow.pages import PAGES
+
+ABSTRACT = """
+**Question.** How should a human pose be represented so that a network still gets it right when part of the
+body is hidden?
+
+**Method.** {people} people in {images} images ({source}) train each method, {val_people} others measure it,
+cropped by their ground-truth boxes to {height} x {width} pixels. *PCT* writes a pose as {tokens} tokens of a
+codebook of {entries} entries; the *heatmap control* is trained on the same frozen {backbone} features, for
+as many epochs.
+
+**Result.** The tokenizer gives poses back with an OKS-AP of {reconstruction_ap:.3f} and a mean error of
+{reconstruction_px:.2f} image pixels. Within 0.2 of the box, PCT finds {pct_seen:.1f} % of the seen and
+{pct_hidden:.1f} % of the hidden joints, the control {control_seen:.1f} % and {control_hidden:.1f} %, the mean
+pose {floor_seen:.1f} % and {floor_hidden:.1f} %.{difference}
+
+**Limits.** {limits}
+"""
+
+_WHAT_DIFFERS = (
+    "*Heatmap control* and *PCT* are heads on the same frozen features, trained on the same views for the "
+    "same epochs: they differ in the representation alone. *Heatmap* is the whole network that the backbone "
+    "was trained in. *Mean pose* ignores the image."
+)
+
+
+def summary(results: StudyResults) -> dict[str, Any]:
+    """Return the numbers that the index's prose takes, and all metrics by method and seed."""
+    profile = results.layout.profile
+    pct, control, floor = (_percent(results, m) for m in ("PCT", "Heatmap control", MEAN_POSE))
+    return {
+        "people": results.run_card.counts["training people"],
+        "images": results.run_card.counts["training images"],
+        "val_people": len(results.people),
+        "source": results.source,
+        "height": profile.crop.input_height,
+        "width": profile.crop.input_width,
+        "tokens": profile.tokenizer.num_tokens,
+        "entries": profile.tokenizer.codebook_size,
+        "backbone": profile.heatmap.backbone,
+        "reconstruction_ap": float(np.mean([t["AP"] for t in results.tokenizer])),
+        "reconstruction_px": float(np.mean([t["error px"] for t in results.tokenizer])),
+        "pct_seen": pct[0],
+        "pct_hidden": pct[1],
+        "control_seen": control[0],
+        "control_hidden": control[1],
+        "floor_seen": floor[0],
+        "floor_hidden": floor[1],
+        "difference": _difference(results),
+        "limits": _limits(results),
+        "methods": results.metrics,
+        "costs": results.costs,
+        "findings": findings(results),
+    }
+
+
+def findings(results: StudyResults) -> dict[str, str]:
+    """Return step -> what its page found, in words, in the order of the pages."""
+    said = {step: found.get("headline", found.get("finding")) for step, found in results.parts.items()}
+    return {step: words for step, words in said.items() if words}
+
+
+def findings_text(results: StudyResults) -> str:
+    """Return the findings as a markdown list, each with a link to its page; what holds for all once."""
+    said = findings(results)
+    if not said:
+        return "Only the main comparison ran in this profile."
+    lines = [
+        f"- **[{page.title}]({page.notebook}.html).** {said[page.name].replace(ONE_SEED, '').strip()}"
+        for page in PAGES
+        if page.name in said
+    ]
+    once = (
+        f"{ONE_SEED} What each page measured in its one run; an interval below is over people, and tells "
+        "networks apart, not methods:\n\n"
+    )
+    return ("" if len(results.layout.profile.seeds) > 1 else once) + "\n".join(lines)
+
+
+def index_page(results: StudyResults) -> IndexPage:
+    """Return the content of the report's index."""
+    numbers = summary(results)
+    return IndexPage(
+        title="Human pose representations",
+        lead="How should a human pose be represented so that a network still gets it right when part of "
+        "the body is hidden?",
+        abstract=fill(ABSTRACT, numbers),
+        highlights=(
+            Highlight(
+                f"{numbers['reconstruction_ap']:.3f}", "OKS-AP of poses written as tokens and read back"
+            ),
+            Highlight(f"{numbers['pct_seen']:.1f} %", "of seen joints found by PCT (PCK@0.2)"),
+            Highlight(f"{numbers['pct_hidden']:.1f} %", "of hidden joints found by PCT (PCK@0.2)"),
+            Highlight(f"{numbers['control_hidden']:.1f} %", "of hidden joints found by the heatmap control"),
+        ),
+        sections=(
+            Section("Findings", (findings_text(results),)),
+            _results_section(results),
+            _people_section(results),
+            _learning_section(results),
+            _steps(results),
+        ),
+        run_card=results.run_card,
+    )
+
+
+def _results_section(results: StudyResults) -> Section:
+    figure = Figure(
+        results.visibility_figure(),
+        "**Seen and hidden joints.** Share of joints within 0.2 of the longer box side, by method.",
+        "Bars of PCK at 0.2 by method, for seen and for hidden joints; the values are in the download.",
+        data=results.visibility_frame(),
+        name="visibility",
+    )
+    return Section(
+        "Results",
+        (
+            results.table(),
+            _WHAT_DIFFERS,
+            results.cost_table(),
+            figure,
+            results.published_table(),
+        ),
+    )
+
+
+def _people_section(results: StudyResults) -> Section:
+    gallery = Figure(
+        results.gallery_figure(),
+        "**Predictions.** The validation people with the least, median and largest mean error over the "
+        f"methods. Hidden joints found within {TOLERANCE} of the longer box side are ringed green, "
+        "missed ones red.",
+        "Rows of people: the image, the annotated pose and the pose found by each method.",
+        name="gallery",
+    )
+    rows = range(0, min(180, len(results.people)), 10)
+    sheet = galleries.contact_sheet(
+        *person_pictures(results.people, rows, size=160).columns(),
+        skeleton=results.people.skeleton,
+        columns=6,
+    )
+    contact = Figure(
+        sheet,
+        "**Contact sheet.** Every tenth of the first validation people; seen joints filled, hidden ones "
+        "hollow.",
+        "A grid of people with their annotated skeletons.",
+        name="contact_sheet",
+    )
+    return Section("People", (gallery, contact))
+
+
+def _learning_section(results: StudyResults) -> Section:
+    seed = results.layout.profile.seeds[0]
+    blocks = []
+    for title, step, below, wanted in (
+        ("Tokenizer", "tokenizer", ".", ["val_error px", "val_AP"]),
+        ("Heatmap backbone", "heatmap", ".", ["val_PCK@0.2 seen", "val_PCK@0.2 hidden"]),
+        ("Token classifier", "classifier", ".", ["val_PCK@0.2 seen", "val_PCK@0.2 hidden"]),
+    ):
+        history = read_history(results.study_dir / run_name(step, seed) / below / "history.jsonl")
+        metrics = [name for name in wanted if name in history.columns]
+        blocks.append(
+            Figure(
+                curves.learning_curves(history, metrics=metrics),
+                f"**{title}.** Training loss and validation metrics by epoch, seed {seed}.",
+                f"Curves of {', '.join(['the training loss', *metrics])} by epoch; see the download.",
+                data=history,
+                name=f"learning_{step}",
+            )
+        )
+    return Section("Learning curves", tuple(blocks))
+
+
+def _steps(results: StudyResults) -> Section:
+    links = "\n".join(f"- [{title}]({file})" for title, file in results.layout.pages()[1:])
+    return Section(
+        "Every step", (f"Each step is a notebook; its page shows code, figures and run card.\n\n{links}",)
+    )
+
+
+def _percent(results: StudyResults, method: str) -> tuple[float, float]:
+    return tuple(
+        100 * float(np.mean([m[f"PCK@0.2 {kind}"] for m in results.metrics[method]]))
+        for kind in ("seen", "hidden")
+    )
+
+
+def _difference(results: StudyResults) -> str:
+    """Return how far PCT is from its control, paired by seed; empty for one seed, which shows nothing."""
+    if len(results.layout.profile.seeds) == 1:
+        return ""
+    changes = []
+    for kind in ("seen", "hidden"):
+        sides = ([m[f"PCK@0.2 {kind}"] for m in results.metrics[name]] for name in ("PCT", "Heatmap control"))
+        change = 100 * np.subtract(*sides)
+        if np.isfinite(change).all():
+            changes.append(f"{signed(mean_interval(change), 2)} points on {kind} joints")
+    if not changes:
+        return ""
+    seeds = len(results.layout.profile.seeds)
+    return f" PCT minus control: {' and '.join(changes)} (95 % intervals over {seeds} seeds)."
+
+
+def _limits(results: StudyResults) -> str:
+    profile = results.layout.profile
+    seeds = len(profile.seeds)
+    runs = "one seed, so no interval" if seeds == 1 else f"{seeds} seeds"
+    people = "procedural people" if results.layout.dataset == "procedural" else "people"
+    return (
+        f"This is the {profile.name} profile ({profile.description.rstrip('.')}), with {runs}. The "
+        f"numbers are of {people} in ground-truth boxes: they compare methods with each other, and are "
+        "no benchmark scores."
+    )
