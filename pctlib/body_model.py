@@ -6,6 +6,8 @@ the mesh (vertex ids, landmark triangles) comes from the file.
 
 Source: Pavlakos et al. 2019, arXiv:1904.05866 (SMPL-X), section 3.1; Loper et al. 2015 (SMPL),
 equations 2-10.
+
+Long, as reading, checking and skinning a body belong to one file format.
 """
 
 from collections.abc import Mapping

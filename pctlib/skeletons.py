@@ -1,6 +1,8 @@
 """Keypoint sets: names, flip pairs, drawn limbs and OKS sigmas, each in the order of its benchmark.
 
 Equal names mean the same place on the body, so that keypoints move between sets by name (`correspondence`).
+
+Long, as it is a table of sets.
 """
 
 import itertools

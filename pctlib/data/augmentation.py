@@ -7,6 +7,8 @@ Source: the top-down pipeline of mmpose 1.x (flip, half body, random box transfo
 
 Differs: a flipped sample is the mirror image of the input, x -> W - 1 - x, as in the flip test; mirroring the
 whole image first, as mmpose does, lies one input pixel beside it.
+
+Long, as the order of draws and changes is one thing.
 """
 
 import math

@@ -2,6 +2,8 @@
 
 Nothing in here is random: the order comes from the caller, augmentation happens later on the batch. So
 workers need no seeding, and the batches are the same whatever their number.
+
+Long, as reading, caching and loading share one form of sample.
 """
 
 import copy

@@ -1,4 +1,7 @@
-"""The systems of the published tables at their published sizes, and what the tables' numbers count."""
+"""The systems of the published tables at their published sizes, and what the tables' numbers count.
+
+Long, as it is a table.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

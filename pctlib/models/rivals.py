@@ -2,6 +2,8 @@
 
 `pctlib.models.published` names the systems of the tables at their published sizes; `SMALL` has one of each
 family at the size of a demo.
+
+Long, as it is a list of families.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,7 @@
-"""The pose tokenizer: keypoints to M discrete tokens of one codebook, and back."""
+"""The pose tokenizer: keypoints to M discrete tokens of one codebook, and back.
+
+Long, as all boxes of the figure are here, so that it reads beside the paper.
+"""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple

@@ -1,4 +1,7 @@
-"""The sections of a profile that are left out where missing: ablations, comparisons and occlusion."""
+"""The sections of a profile that are left out where missing: ablations, comparisons and occlusion.
+
+Long, as it is a list: one section a page, in the order of the pages.
+"""
 
 import itertools
 from typing import Literal, get_args

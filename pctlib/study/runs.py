@@ -22,14 +22,11 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
-from pctlib.checkpoints.reading import read_state
-from pctlib.checkpoints.vitpose import choose_dataset
 from pctlib.io import read_json, read_tensors, write_json, write_tensors
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.vitpose import MultiDatasetEstimator
-from pctlib.paths import resolve
 from pctlib.skeletons import SKELETONS, Skeleton
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.predictions import Predictions
@@ -181,7 +178,7 @@ def load_estimator(out_dir: str | Path, *, dataset_index: int | None = None) -> 
     if isinstance(model, MultiDatasetEstimator):
         if dataset_index is None:
             raise ValueError(f"{out_dir}: holds estimators of several data sets; {CHOOSE}")
-        model = choose_dataset(model, dataset_index, out_dir)
+        model = _of_dataset(model, dataset_index, out_dir)
         skeleton = SKELETONS[run.sizes["skeletons"][dataset_index]]
     elif dataset_index is not None:
         raise ValueError(f"{out_dir}: there is no data set to choose by a dataset index")
@@ -190,30 +187,11 @@ def load_estimator(out_dir: str | Path, *, dataset_index: int | None = None) -> 
     return Trained(model, run.input_size, run.padding, run.udp, skeleton)
 
 
-def read_teacher(
-    path: str | Path,
-    built: PoseEstimator,
-    published: Callable[[PoseEstimator, dict[str, Tensor], Path], PoseEstimator],
-) -> PoseEstimator:
-    """Return a trained teacher, in eval mode.
-
-    Args:
-        path: folder of a run of this study, its `model.safetensors`, or an official file; relative paths are
-            below the folder of the study.
-        built: untrained; gets the weights if they are of this study.
-        published: makes the teacher of official weights: (`built`, official names to tensors, file).
-
-    Raises:
-        FileNotFoundError: if there is no such file.
-        ValueError: if the file is damaged, or of another model; names it.
-    """
-    path = resolve(path)
-    path = path / WEIGHTS if path.is_dir() else path
-    state = read_state(path)
-    if not any(name.startswith("representation.") for name in state):
-        return published(built, state, path).eval()
-    load_weights(built, state, path)
-    return built.eval()
+def _of_dataset(model: MultiDatasetEstimator, index: int, out_dir: Path) -> PoseEstimator:
+    try:
+        return model.of_dataset(index)
+    except ValueError as error:
+        raise ValueError(f"{out_dir}: {error}") from error
 
 
 def _load(out_dir: Path, run: RunDescription) -> nn.Module:

@@ -3,6 +3,8 @@
 Every random draw of a step is a function of the seed and the step's number, and the learning rate is
 a function of the step, so a checkpoint holds weights, optimiser state and sums, and nothing else: a
 run that was killed and resumed ends with the same weights as one that was not.
+
+Long, as order, checkpoints and averages must be read together to see that a resumed run is the same.
 """
 
 import json

@@ -113,3 +113,9 @@ def test_what_python_loads_is_in_the_closure():
     reached_by_what_is_left_out = {"pctlib.profiles.pages"}
     assert loaded <= followed | reached_by_what_is_left_out
     assert len(loaded) > 50
+
+
+def test_an_edited_reader_of_official_weights_trains_nothing_that_reads_none():
+    for page in [page for page in PAGES if page.trains]:
+        reads = any("pctlib/checkpoints" in name for name in LAYOUT.job_inputs(page, "0"))
+        assert reads == (page.name in ("distillation", "knowledge_token")), page.name

@@ -3,6 +3,8 @@
 An activity gives the legs and trunk, an arm style the arms, a hand style the fingers; they are drawn apart,
 so that few tables make many poses. A value is (mean, standard deviation) in degrees; names without a side
 mean both sides, `spine_` all three spine joints and `neck_` neck and head.
+
+Long, as it is a table.
 """
 
 from dataclasses import dataclass

@@ -2,6 +2,8 @@
 
 Sizes follow the mean adult of common anthropometric tables (stature 1.73 m, bideltoid breadth 0.46 m, hand
 0.18 m, foot 0.25 m).
+
+Long, as it is a table.
 """
 
 import numpy as np

@@ -1,4 +1,7 @@
-"""A picture of procedural people: who is there, seen from where, hidden by what; and the truth about it."""
+"""A picture of procedural people: who is there, seen from where, hidden by what; and the truth about it.
+
+Long, as one random stream is drawn here in a fixed order: a change of it is a change of every picture.
+"""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,7 @@
-"""Stage I of PCT: train the pose tokenizer."""
+"""Stage I of PCT: train the pose tokenizer, save it, and measure what it gives back.
+
+Long, as the whole of a stage is here, which its notebook shows from top to bottom.
+"""
 
 import math
 from collections.abc import Iterator, Sequence

@@ -8,7 +8,8 @@ from pctlib.reporting.columns import Column, column, shown
 from pctlib.reporting.tables import interval_ends
 from pctlib.study.findings import change_in_words, difference, difference_in_words, failures, interval_note
 from pctlib.study.floor import with_floor
-from pctlib.study.pages.choices.study import AS_MANY_BITS, BASE, BOTH, LOOKUPS, MLP, ONE, changes_of
+from pctlib.study.pages.choices.changes import AS_MANY_BITS, BASE, MLP, ONE, changes_of
+from pctlib.study.pages.choices.study import BOTH, LOOKUPS
 from pctlib.study.predictions import judge, mean_pose_predictions
 from pctlib.study.variants import FAILED, bars_of, summarise
 

@@ -35,8 +35,9 @@ from pctlib.study.pages.distillation.tasks import NewHeadTask, StudentTask
 from pctlib.study.pages.distillation.trainings import NEITHER, STEADY, TAUGHT_BY, TEACHER, VARIANTS
 from pctlib.study.people import Splits
 from pctlib.study.predictions import load_predictions
-from pctlib.study.runs import Fitted, RunDescription, fit_estimator, load_estimator, read_teacher, save_fitted
+from pctlib.study.runs import Fitted, RunDescription, fit_estimator, load_estimator, save_fitted
 from pctlib.study.tasks import EstimatorTask
+from pctlib.study.teachers import read_teacher
 from pctlib.study.variants import check_variant, run_folder
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.plan import mix_seed

@@ -30,8 +30,9 @@ from pctlib.study.pages.knowledge_token.trainings import (
 from pctlib.study.pages.vitpose import build_vitpose
 from pctlib.study.people import Splits
 from pctlib.study.predictions import judge
-from pctlib.study.runs import Fitted, RunDescription, fit_estimator, read_teacher
+from pctlib.study.runs import Fitted, RunDescription, fit_estimator
 from pctlib.study.tasks import EstimatorTask
+from pctlib.study.teachers import read_teacher
 from pctlib.study.variants import check_variant, run_folder
 from pctlib.training.fingerprint import fingerprint, weights_of
 from pctlib.training.plan import mix_seed

@@ -14,16 +14,12 @@ from pctlib.profiles.pages import ChoicesProfile, ClassifierChoice, TokenizerCho
 from pctlib.profiles.profile import load_profile
 from pctlib.study.findings import ONE_SEED
 from pctlib.study.pages.choices import report as choices_report
+from pctlib.study.pages.choices.changes import AS_MANY_BITS, BASE, ONE, TOKENIZERS, changes_of
 from pctlib.study.pages.choices.study import (
-    AS_MANY_BITS,
-    BASE,
     BOTH,
     CLASSIFIERS,
-    ONE,
-    TOKENIZERS,
     ClassifierChoices,
     TokenizerChoices,
-    changes_of,
     hidden_joints,
 )
 from pctlib.study.people import Splits

@@ -28,7 +28,8 @@ from pctlib.study.pages.knowledge_token.trainings import (
 )
 from pctlib.study.people import Splits
 from pctlib.study.predictions import load_predictions
-from pctlib.study.runs import load_estimator, read_teacher
+from pctlib.study.runs import load_estimator
+from pctlib.study.teachers import read_teacher
 from pctlib.study.variants import run_folder, train_variants
 from pctlib.training.fingerprint import weights_of
 from pctlib.training.resume import CheckpointFolder
