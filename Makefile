@@ -11,7 +11,7 @@ DATA_ROOT ?=
 ENV := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-fuzz lab lint bench lock clean
+.PHONY: help study test test-fuzz test-faults test-slurm lab lint bench lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -32,6 +32,12 @@ test: $(ENV)  ## run all tests (ARGS="-k tokenizer" for some)
 
 test-fuzz: $(ENV)  ## read thousands of damaged files of every format (ARGS="--seeds 100 h36m" for some)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults.fuzz $(ARGS)
+
+test-faults: $(ENV)  ## kill the smoke study twenty times, fill its disk, and compare (minutes)
+	PYTHONPATH=tests $(BIN)/python -m faults.kills $(ARGS)
+
+test-slurm: $(ENV)  ## run the smoke study on a Slurm of one node, brought up for it (minutes; skipped without)
+	PATH="$(abspath $(BIN)):$$PATH" tests/faults/slurm.sh $(ARGS)
 
 lab: $(ENV)  ## open JupyterLab on the notebooks
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter lab notebooks

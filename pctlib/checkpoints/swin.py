@@ -114,6 +114,8 @@ def _pretrained_window(table: Tensor) -> int:
     as "the window itself", where no such p exists; the comparison of the tables then says what is wrong.
     """
     window = (table.shape[1] + 1) // 2
+    if not table.numel():
+        return 0
     scaled = 2 ** (3 * table.double().max().item()) - 1
     if window == 1 or not 1e-3 < scaled < 8 * window:
         return 0
