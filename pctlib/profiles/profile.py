@@ -45,6 +45,10 @@ class Profile(Section):
     description: str
     seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     device: str = "auto"
+    onednn: Literal["auto", "off"] = Field(
+        default="auto",
+        description="auto: for fp32 products on a CPU where trying shows it as exact and faster",
+    )
     workers: int = Field(default=2, ge=0)
     skip_broken: bool = Field(
         default=False,
@@ -74,12 +78,15 @@ class Profile(Section):
 
     @property
     def torch_device(self) -> "torch.device":
-        """The device that "auto" stands for on this machine."""
-        from pctlib.training.device import (
-            choose_device,  # profiles are read where torch would only cost seconds
-        )
+        """The device that "auto" stands for here; a CPU computes from now on as the profile says."""
+        # Profiles are read where torch would only cost seconds.
+        from pctlib.training.arithmetic import choose_arithmetic
+        from pctlib.training.device import choose_device
 
-        return choose_device(self.device)
+        device = choose_device(self.device)
+        if device.type == "cpu":
+            choose_arithmetic(allowed=self.onednn == "auto")
+        return device
 
     @model_validator(mode="after")
     def _distinct_seeds(self) -> "Profile":

@@ -44,6 +44,7 @@ class RunCard:
         started: UTC, ISO 8601.
         wall_times: seconds by step.
         settings: hash of every setting that made the run; "" where nobody asks for it.
+        products: how the CPU computes fp32 matrix products, with the figures that decided.
     """
 
     profile: str
@@ -57,6 +58,7 @@ class RunCard:
     started: str = ""
     wall_times: dict[str, float] = field(default_factory=dict)
     settings: str = ""
+    products: str = ""
 
     @contextmanager
     def timed(self, step: str) -> Iterator[None]:
@@ -82,6 +84,7 @@ class RunCard:
             ("Device", self.device),
             ("CPU threads", str(self.threads)),
             ("Settings (hash)", self.settings),
+            ("Matrix products", self.products),
             ("Started", self.started),
             *((f"Wall time: {step}", format_seconds(seconds)) for step, seconds in self.wall_times.items()),
             ("Versions", ", ".join(f"{name} {version}" for name, version in self.versions.items())),
@@ -111,6 +114,8 @@ def collect(
     """
     import torch  # pages are made without it, and it takes seconds
 
+    from pctlib.training.arithmetic import chosen_arithmetic
+
     return RunCard(
         profile=profile,
         seed=seed if isinstance(seed, int) else ", ".join(map(str, seed)),
@@ -121,6 +126,7 @@ def collect(
         threads=torch.get_num_threads(),
         started=now(),
         settings=settings,
+        products=str(chosen_arithmetic() or "") if device == "cpu" else "",
     )
 
 

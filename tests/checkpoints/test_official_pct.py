@@ -202,6 +202,7 @@ def _assert_close(actual, expected, limit):
     torch.testing.assert_close(actual, expected, atol=limit, rtol=0)
 
 
+@pytest.mark.usefixtures("either_route")
 def test_recorded_tokenizer(golden):
     record = golden("pct_tokenizer")
     tokenizer = load_tokenizer(record.state, "pct_tokenizer.npz")
@@ -213,6 +214,7 @@ def test_recorded_tokenizer(golden):
     assert torch.equal(output.indices, record.outputs["indices"])
 
 
+@pytest.mark.usefixtures("either_route")
 def test_recorded_guided_tokenizer(golden):
     record = golden("pct_tokenizer_guided")
     state = {name.removeprefix("tokenizer."): value for name, value in record.state.items()}
@@ -239,6 +241,7 @@ def _recorded_classifier(record):
     return build_classifier(parts[0], tokenizer, "pct_head.npz")
 
 
+@pytest.mark.usefixtures("either_route")
 def test_recorded_classifier(golden):
     record = golden("pct_head")
     classifier = _recorded_classifier(record)
@@ -269,6 +272,7 @@ def test_recorded_classifier(golden):
         _assert_close_gradients(parameters[HEAD_NAMES.to_ours(name)].grad, value)
 
 
+@pytest.mark.usefixtures("either_route")
 def test_recorded_classifier_with_batch_statistics(golden):
     record = golden("pct_head")
     classifier = _recorded_classifier(record).train()
@@ -294,6 +298,7 @@ def _assert_close_gradients(actual, expected):
     torch.testing.assert_close(actual, expected, rtol=1e-4, atol=limit)
 
 
+@pytest.mark.usefixtures("either_route")
 def test_recorded_training_step(golden):
     record = golden("pct_tokenizer_train")
     tokenizer = load_tokenizer(record.state, "pct_tokenizer_train.npz").train()
