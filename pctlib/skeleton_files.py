@@ -94,6 +94,18 @@ def make_skeleton(
     )
 
 
+def describe_skeleton(skeleton: Skeleton) -> dict[str, Any]:
+    """Return the plain values from which `make_skeleton` makes a keypoint set like this one."""
+    return {
+        "name": skeleton.name,
+        "keypoints": list(skeleton.keypoint_names),
+        "flip_pairs": [list(pair) for pair in skeleton.flip_pairs],
+        "limbs": [list(limb) for limb in skeleton.limbs],
+        "sigmas": None if skeleton.sigmas is None else list(skeleton.sigmas),
+        "lower_body": list(skeleton.lower_body),
+    }
+
+
 def known_skeleton(skeleton: Skeleton) -> Skeleton:
     """Return the set of `SKELETONS` that has the same keypoints in the same order, else the set itself."""
     own = _spelled(skeleton.keypoint_names)

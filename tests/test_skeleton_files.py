@@ -4,7 +4,13 @@ import json
 
 import pytest
 
-from pctlib.skeleton_files import choose_skeleton, known_skeleton, make_skeleton, read_skeleton
+from pctlib.skeleton_files import (
+    choose_skeleton,
+    describe_skeleton,
+    known_skeleton,
+    make_skeleton,
+    read_skeleton,
+)
 from pctlib.skeletons import COCO, COCO_WHOLEBODY, CROWDPOSE, SKELETONS
 
 HAND = """
@@ -100,3 +106,13 @@ def test_faults_name_file_and_field(tmp_path, text, fault):
     (tmp_path / "own.yml").write_text(text)
     with pytest.raises(ValueError, match=rf"own\.yml: .*{fault}"):
         read_skeleton(tmp_path / "own.yml")
+
+
+@pytest.mark.parametrize("name", SKELETONS)
+def test_a_known_set_is_made_again_from_its_description(name):
+    skeleton = SKELETONS[name]
+    described = json.loads(json.dumps(describe_skeleton(skeleton)))
+    assert known_skeleton(make_skeleton(**described)) is skeleton
+    own = make_skeleton(**{**described, "keypoints": [f"own {k}" for k in range(skeleton.num_keypoints)]})
+    assert (own.flip_permutation, own.limbs) == (skeleton.flip_permutation, skeleton.limbs)
+    assert (own.sigmas, own.lower_body) == (skeleton.sigmas, skeleton.lower_body)

@@ -8,4 +8,4 @@ app = typer.Typer(
 )
 
 # Each module adds itself to `app` when it is imported.
-from pctlib.commands import data, evaluate, notebook, people, predict, pretrain, study, train  # noqa: E402, F401
+from pctlib.commands import data, evaluate, export, notebook, people, predict, pretrain, study, train  # noqa: E402, F401

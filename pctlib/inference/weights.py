@@ -1,10 +1,12 @@
 """Any weights as a network: official files, runs of the study, ONNX files."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import torch
 
 from pctlib.inference.network import PoseNetwork, torch_network
+from pctlib.inference.onnx_network import onnx_network
 from pctlib.skeletons import COCO, Skeleton
 
 
@@ -31,6 +33,14 @@ def load_network(
         FileNotFoundError: if there is no such file or folder.
         ValueError: if they cannot be read, or the skeleton has another number of keypoints.
     """
+    if Path(weights).suffix == ".onnx":
+        if flip_test or compiled or dataset_index is not None:
+            raise ValueError(f"{weights}: flip test, compilation and data set are chosen when it is exported")
+        network = onnx_network(weights, device=device.type)
+        if skeleton is not None and skeleton.num_keypoints != network.skeleton.num_keypoints:
+            there, wanted = network.skeleton.num_keypoints, skeleton.num_keypoints
+            raise ValueError(f"{weights}: gives {there} keypoints, the skeleton {skeleton.name} has {wanted}")
+        return network if skeleton is None else replace(network, skeleton=skeleton)
     from pctlib.study.methods import load_any  # reads the study's runs too; nothing else here knows the study
 
     trained = load_any(weights, dataset_index=dataset_index, skeleton=skeleton)

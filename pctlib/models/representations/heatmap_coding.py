@@ -160,7 +160,7 @@ class HeatmapCoding:
     def _dark_step(self, maps: Tensor, cells: Tensor) -> Tensor:
         """Return the Newton step [B, K, 2] of DARK; its second differences are taken over two cells."""
         size_xy = cells.new_tensor(self.heatmap_size[::-1])
-        window = _neighbours(self._blur(maps), cells, radius=2).clamp(min=1e-10).log()  # [B, K, 5, 5]
+        window = _logarithms(_neighbours(self._blur(maps), cells, radius=2).clamp(min=1e-10))  # [B, K, 5, 5]
         gradient, (xx, yy) = _first_differences(window), _second_differences(window, step=2)
         xy = (window[..., 3, 3] - window[..., 1, 3] - window[..., 3, 1] + window[..., 1, 1]) / 4
         inner = ((cells > 1) & (cells < size_xy - 2)).all(dim=-1)
@@ -168,7 +168,7 @@ class HeatmapCoding:
 
     def _udp_step(self, maps: Tensor, cells: Tensor) -> Tensor:
         """Return the Newton step [B, K, 2] of UDP, with unit second differences, also at the border."""
-        window = _neighbours(self._blur(maps), cells, radius=1).clamp(1e-3, 50.0).log()  # [B, K, 3, 3]
+        window = _logarithms(_neighbours(self._blur(maps), cells, radius=1).clamp(1e-3, 50.0))  # [B, K, 3, 3]
         gradient, (xx, yy) = _first_differences(window), _second_differences(window, step=1)
         centre, plus, minus = window[..., 1, 1], window[..., 2, 2], window[..., 0, 0]
         cross = window[..., 1, 2] + window[..., 2, 1] + window[..., 1, 0] + window[..., 0, 1]
@@ -193,6 +193,18 @@ def _neighbours(maps: Tensor, cells: Tensor, *, radius: int) -> Tensor:
     y = (cells[..., 1:2] + offset).clamp(0, height - 1)
     index = rearrange(y.unsqueeze(-1) * width + x.unsqueeze(-2), "B K h w -> B K (h w)")
     return maps.flatten(2).gather(-1, index).unflatten(-1, (2 * radius + 1, 2 * radius + 1))
+
+
+def _logarithms(window: Tensor) -> Tensor:
+    """Return the logarithms of windows [B, K, n, n]; in exported files less that of their middle.
+
+    Derivatives are the same, and equal values give exactly 0: other libraries' logarithms of equal values
+    differ in the last bit, of which the Newton step makes whole cells in a flat window.
+    """
+    if not torch.compiler.is_exporting():
+        return window.log()
+    m = window.shape[-1] // 2
+    return (window / window[..., m : m + 1, m : m + 1]).log()
 
 
 def _first_differences(window: Tensor) -> Tensor:
