@@ -8,4 +8,15 @@ app = typer.Typer(
 )
 
 # Each module adds itself to `app` when it is imported.
-from pctlib.commands import data, evaluate, export, notebook, people, predict, pretrain, study, train  # noqa: E402, F401
+from pctlib.commands import (  # noqa: E402
+    calibrate,  # noqa: F401
+    data,  # noqa: F401
+    evaluate,  # noqa: F401
+    export,  # noqa: F401
+    notebook,  # noqa: F401
+    people,  # noqa: F401
+    predict,  # noqa: F401
+    pretrain,  # noqa: F401
+    study,  # noqa: F401
+    train,  # noqa: F401
+)

@@ -25,24 +25,24 @@ def export(
     dataset_index: Annotated[
         int | None, typer.Option(help="which data set of a published ViTPose+; 0 is COCO")
     ] = None,
-    flip_test: Annotated[
-        bool, typer.Option("--flip-test", help="merge with the mirror image, inside")
-    ] = False,
+    flip_test: Annotated[bool, typer.Option("--flip-test", help="merge mirror images, inside")] = False,
     compiled: Annotated[
         bool, typer.Option("--compile", help="time the compiled network too; a minute or two a batch size")
     ] = False,
     batches: Annotated[list[int] | None, typer.Option(help="numbers of crops that are timed; 1, 16")] = None,
 ) -> None:
-    """Write weights as an ONNX file; compare its keypoints with the network's, time both, fail if they differ.
+    """Write an ONNX file; compare its keypoints with the network's, time both, fail where they differ.
 
     RTMPose, DWPose and ViTPose run in rtmlib as they are; `pctlib predict --weights FILE.onnx` runs all.
     """
     import torch
 
+    from pctlib.inference.calibration import calibration_file
     from pctlib.inference.network import torch_network
     from pctlib.inference.onnx_export import export_onnx
     from pctlib.inference.onnx_network import onnx_network
     from pctlib.inference.parity import milliseconds
+    from pctlib.io import write_text
     from pctlib.skeleton_files import choose_skeleton
     from pctlib.skeletons import COCO
     from pctlib.study.methods import load_any
@@ -55,6 +55,9 @@ def export(
     cpu = {"device": torch.device("cpu"), "flip_test": flip_test}
     forms = {"torch": torch_network(trained, chosen, **cpu)}
     forms["onnxruntime"] = onnx_network(out, threads=torch.get_num_threads())
+    calibration = calibration_file(weights)
+    if calibration.is_file():
+        write_text(calibration_file(out), calibration.read_text(encoding="utf-8"))
     differs = _prove(forms, crops, limit)
     if compiled:
         forms["torch, compiled"] = torch_network(trained, chosen, compiled=True, **cpu)

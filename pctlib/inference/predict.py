@@ -24,6 +24,7 @@ def find_poses(
     padding: float = 1.25,
     udp: bool = False,
     flip_test: bool = True,
+    joint_scores: bool = False,
     batch_size: int = 32,
     workers: int = 2,
     progress: bool = True,
@@ -37,6 +38,7 @@ def find_poses(
         padding: factor on the box, as in `crop_affine`.
         udp: cut the crops out by the unbiased affine of `udp_affine`.
         flip_test: merge with the mirrored images.
+        joint_scores: score each joint by itself, see `PoseEstimator.predict`.
         batch_size: crops of a batch.
         workers: processes that read images; 0: this one.
         progress: show a progress bar.
@@ -56,7 +58,7 @@ def find_poses(
     for batch in tqdm(loader, total=len(batches), unit="batch", disable=not progress):
         values = {name: value.to(device) for name, value in batch.items()}
         inputs = make_inputs(values, input_size, skeleton=people.skeleton, padding=padding, udp=udp)
-        found = model.predict(inputs.images, flip_test=flip_test)
+        found = model.predict(inputs.images, flip_test=flip_test, joint_scores=joint_scores)
         if found.keypoints.shape[1:] != (K, 2):
             shape = tuple(found.keypoints.shape[1:])
             raise ValueError(f"model: finds poses of shape {shape}; {people.skeleton.name} has {(K, 2)}")

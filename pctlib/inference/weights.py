@@ -5,6 +5,7 @@ from pathlib import Path
 
 import torch
 
+from pctlib.inference.calibration import calibrated, calibration_file, read_calibration
 from pctlib.inference.network import PoseNetwork, torch_network
 from pctlib.inference.onnx_network import onnx_network
 from pctlib.skeletons import COCO, Skeleton
@@ -29,10 +30,29 @@ def load_network(
         device: where it runs.
         compiled: compile it.
 
+    Returns:
+        The network; its scores are probabilities where `pctlib calibrate` has left a calibration.
+
     Raises:
         FileNotFoundError: if there is no such file or folder.
         ValueError: if they cannot be read, or the skeleton has another number of keypoints.
     """
+    network = _network(
+        weights, skeleton, dataset_index, flip_test=flip_test, device=device, compiled=compiled
+    )
+    file = calibration_file(weights)
+    return calibrated(network, read_calibration(file)) if file.is_file() else network
+
+
+def _network(
+    weights: str | Path,
+    skeleton: Skeleton | None,
+    dataset_index: int | None,
+    *,
+    flip_test: bool,
+    device: torch.device,
+    compiled: bool,
+) -> PoseNetwork:
     if Path(weights).suffix == ".onnx":
         if flip_test or compiled or dataset_index is not None:
             raise ValueError(f"{weights}: flip test, compilation and data set are chosen when it is exported")

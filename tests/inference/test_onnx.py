@@ -25,7 +25,7 @@ from pctlib.models.representations.simcc import SimCC
 from pctlib.models.representations.simcc_coding import SimCCCoding
 from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.skeletons import CROWDPOSE
-from pctlib.study.trained import Trained
+from pctlib.study.runs import Trained
 
 onnx = pytest.importorskip("onnx")
 pytest.importorskip("onnxscript")
@@ -279,12 +279,17 @@ def test_times_are_of_each_form_and_batch():
 
 def test_the_command_proves_what_it_writes(tmp_path, monkeypatch):
     torch.save({"state_dict": random_vitpose(0, dim=384, depth=1, decoder="simple")}, tmp_path / "vit.pth")
+    curve = '{"scores": [0, 1], "probabilities": [0.25, 0.5]}'
+    (tmp_path / "vit.pth.calibration.json").write_text(curve)
     arguments = ["export", str(tmp_path / "vit.pth"), "--out", str(tmp_path / "m.onnx"), "--batches", "1"]
     monkeypatch.setattr("pctlib.inference.parity.milliseconds", lambda forms, batches: {"torch": {1: 2.5}})
     done = CliRunner().invoke(app, arguments)
     assert done.exit_code == 0, done.exception
     assert "random crops: keypoints differ by at most" in done.output
     assert "torch: 2.5 ms a crop in batches of 1" in done.output
+    scores = Predictor(tmp_path / "m.onnx")(picture([(50, 40), (90, 70)]), whole_image=True).scores
+    assert scores.min() >= 0.25
+    assert scores.max() <= 0.5
     far = Parity(0.5, 0.0, 17, 0)
     monkeypatch.setattr("pctlib.inference.parity.compare", lambda *args, **options: far)
     monkeypatch.setattr("pctlib.inference.onnx_export.export_onnx", lambda *args, **options: None)
