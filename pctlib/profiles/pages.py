@@ -311,6 +311,10 @@ class JointProfile(VitFamilyProfile):
     datasets: dict[str, str] = Field(
         default={}, description="published data sets and their folders; none: readings of the study's people"
     )
+    test_images: Literal["leave out", "refuse", "keep"] = Field(
+        default="leave out",
+        description="training images of the data sets that are another's validation image",
+    )
     shares: tuple[int, ...] = Field(
         default=(), description="people of each data set in a batch, as a ratio; none: as many of each"
     )

@@ -1,7 +1,7 @@
 """ViTPose on several data sets at once: one backbone, a decoder each, and an expert each (ViTPose+)."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -9,10 +9,11 @@ from typing import Any
 import pandas as pd
 import torch
 
+from pctlib.data.overlap import WHY, PixelHashes, without_shared
 from pctlib.data.people import convert
 from pctlib.models.vit import ViT
 from pctlib.models.vitpose import MultiDatasetEstimator
-from pctlib.paths import resolve
+from pctlib.paths import project_root, resolve
 from pctlib.profiles.pages import JointProfile, VitSizeProfile
 from pctlib.profiles.profile import Profile
 from pctlib.skeletons import COCO, CROWDPOSE, MPII, SKELETONS
@@ -49,7 +50,11 @@ def read_sets(profile: Profile, dataset: str, *, root: str = "") -> list[Splits]
         return readings(first_people(load_splits(dataset, profile, root=root), section.train_people))
     folders = {name: str(resolve(folder)) for name, folder in section.datasets.items()}
     read = [load_splits(name, profile, root=folder) for name, folder in folders.items()]
-    return [first_people(splits, section.train_people) for splits in read]
+    chosen = [first_people(splits, section.train_people) for splits in read]
+    hashes = PixelHashes(project_root() / "data" / "pixel-hashes.json")
+    measured = [splits.val for splits in chosen]
+    trained = without_shared([splits.train for splits in chosen], measured, section.test_images, hashes)
+    return [replace(splits, train=train) for splits, train in zip(chosen, trained, strict=True)]
 
 
 def readings(splits: Splits) -> list[Splits]:
@@ -76,6 +81,7 @@ def sets_frame(sets: Sequence[Splits]) -> pd.DataFrame:
                 "training people": len(splits.train),
                 "training joints": int(labelled.sum()),
                 "validation people": len(splits.val),
+                "training people left out: image measured on": splits.train.excluded.get(WHY, 0),
             }
         )
     return pd.DataFrame(rows)
@@ -106,7 +112,10 @@ class JointStudy:
     @classmethod
     def of(cls, page: OpenPage) -> "JointStudy":
         """Return the study of a page."""
-        return cls(page.settings, read_sets(page.settings, page.layout.dataset, root=page.layout.root))
+        sets = read_sets(page.settings, page.layout.dataset, root=page.layout.root)
+        left_out = {f"{s.name}: {WHY}": s.train.excluded[WHY] for s in sets if WHY in s.train.excluded}
+        page.card.counts = {**page.card.counts, **left_out}
+        return cls(page.settings, sets)
 
     def __post_init__(self) -> None:
         if len(self.sets) < 2 or len(set(self.names)) != len(self.sets):

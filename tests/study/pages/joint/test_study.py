@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from pctlib.profiles.pages import JointProfile
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO, CROWDPOSE, LSP, MPII
 from pctlib.study.crops import predict_people
+from pctlib.study.pages.joint import study as study_module
 from pctlib.study.pages.joint.study import JointStudy, JointTask, read_sets, readings, sets_frame
 from pctlib.study.pages.joint.trainings import ALONE, EXPERTS, JOINT, VARIANTS
 from pctlib.study.people import Splits
@@ -211,6 +213,26 @@ def test_published_data_sets_are_read_from_their_folders(shared, tmp_path):
     metrics = JointStudy(profile(), small, progress=False)(JOINT, 0, tmp_path / "run")
     assert all(0 <= metrics[f"PCK@0.2 all {s.name}"] <= 1 for s in sets)
     assert metrics["images seen"] == 2 * 3 * 12  # the four of MPII come three times an epoch
+
+
+def test_training_images_that_another_set_measures_on_are_left_out(splits, tmp_path, monkeypatch):
+    """The first set trains on an image that the second measures on, under another name."""
+    parts = dict(zip(("coco", "crowdpose"), readings(splits)[::2], strict=True))
+    (tmp_path / "copy.png").write_bytes(Path(parts["crowdpose"].val.image_files[0]).read_bytes())
+    files = [tmp_path / "copy.png", *parts["coco"].train.image_files[1:]]
+    parts["coco"] = replace(parts["coco"], train=replace(parts["coco"].train, image_files=files))
+    monkeypatch.setattr(study_module, "load_splits", lambda name, *args, **options: parts[name])
+    monkeypatch.setattr(study_module, "project_root", lambda: tmp_path)
+    folders = dict.fromkeys(parts, "anywhere")
+    first, second = read_sets(profile(datasets=folders), "procedural")
+    assert (len(first.train), len(second.train)) == (7, 8)
+    column = "training people left out: image measured on"
+    assert sets_frame([first, second])[column].tolist() == [1, 0]
+    assert first.counts()["training people left out: image of a validation or test set"] == 1
+    with pytest.raises(ValueError, match=r"1 images of the training sets are images of .*copy\.png"):
+        read_sets(profile(datasets=folders, test_images="refuse"), "procedural")
+    kept = read_sets(profile(datasets=folders, test_images="keep"), "procedural")
+    assert len(kept[0].train) == 8
 
 
 def test_bad_input_is_named(splits, tmp_path):
