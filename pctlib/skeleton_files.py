@@ -8,7 +8,7 @@ from typing import Any
 from pctlib.io import read_json, read_yaml
 from pctlib.skeletons import SKELETONS, Skeleton, limb_color
 
-_FIELDS = ("name", "keypoints", "flip_pairs", "limbs", "sigmas", "lower_body")
+_FIELDS = ("name", "keypoints", "flip_pairs", "limbs", "limb_colors", "sigmas", "lower_body")
 # Spellings of the same keypoint in other libraries' descriptions of the benchmarks here.
 _SPELLINGS = {"top_head": "head_top"}
 _OTHER_SIDE = {"left": "right", "right": "left", "l": "r", "r": "l"}
@@ -21,7 +21,8 @@ def read_skeleton(path: str | Path) -> Skeleton:
 
     Fields: `keypoints` (K names, in the order of the annotations), and where wanted `name` (else that of the
     file), `flip_pairs` (pairs of names or indices; else told from left and right in the names), `limbs`
-    (pairs of names or indices), `sigmas` (K numbers, as in pycocotools) and `lower_body` (names or indices).
+    (pairs of names or indices), `limb_colors` ("#rrggbb" a limb; else by side), `sigmas` (K numbers, as in
+    pycocotools) and `lower_body` (names or indices).
 
     Raises:
         FileNotFoundError: if there is no such file.
@@ -62,6 +63,7 @@ def make_skeleton(
     *,
     flip_pairs: Sequence[Sequence[str | int]] | None = None,
     limbs: Sequence[Sequence[str | int]] = (),
+    limb_colors: Sequence[str] | None = None,
     sigmas: Sequence[float] | None = None,
     lower_body: Sequence[str | int] | None = None,
 ) -> Skeleton:
@@ -72,6 +74,7 @@ def make_skeleton(
         keypoints: K different names.
         flip_pairs: what changes places in a mirror image. None: told from the names, by left and right.
         limbs: between which keypoints a bone is drawn.
+        limb_colors: "#rrggbb" of each limb. None: by side and part.
         sigmas: K standard deviations of the OKS, as in pycocotools.
         lower_body: keypoints of the lower body. None: hips, knees, ankles and feet, by their names.
 
@@ -87,7 +90,7 @@ def make_skeleton(
         keypoint_names=names,
         flip_pairs=tuple(sorted({tuple(sorted(pair)) for pair in pairs})),
         limbs=bones,
-        limb_colors=tuple(limb_color(names[a], names[b]) for a, b in bones),
+        limb_colors=_colors(limb_colors, names, bones),
         sigmas=None if sigmas is None else _sigmas(sigmas),
         upper_body=tuple(k for k in range(len(names)) if k not in lower),
         lower_body=lower,
@@ -101,6 +104,7 @@ def describe_skeleton(skeleton: Skeleton) -> dict[str, Any]:
         "keypoints": list(skeleton.keypoint_names),
         "flip_pairs": [list(pair) for pair in skeleton.flip_pairs],
         "limbs": [list(limb) for limb in skeleton.limbs],
+        "limb_colors": list(skeleton.limb_colors),
         "sigmas": None if skeleton.sigmas is None else list(skeleton.sigmas),
         "lower_body": list(skeleton.lower_body),
     }
@@ -173,6 +177,17 @@ def _mirrored(name: str) -> str:
 def _lower_body(names: tuple[str, ...]) -> tuple[int, ...]:
     parts = ("hip", "knee", "ankle", "toe", "heel", "foot")
     return tuple(k for k, name in enumerate(names) if any(part in name.lower() for part in parts))
+
+
+def _colors(colors: Any, names: tuple[str, ...], bones: tuple[tuple[int, int], ...]) -> tuple[str, ...]:
+    if colors is None:
+        return tuple(limb_color(names[a], names[b]) for a, b in bones)
+    if isinstance(colors, str) or not isinstance(colors, Sequence) or len(colors) != len(bones):
+        raise ValueError(f"limb_colors: expected one of each of {len(bones)} limbs, got {colors!r}")
+    for index, color in enumerate(colors):
+        if not isinstance(color, str) or not re.fullmatch(r"#[0-9a-fA-F]{6}", color):
+            raise ValueError(f"limb_colors[{index}]: expected '#rrggbb', got {color!r}")
+    return tuple(color.lower() for color in colors)
 
 
 def _sigmas(sigmas: Any) -> tuple[float, ...]:

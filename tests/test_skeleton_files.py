@@ -116,3 +116,16 @@ def test_a_known_set_is_made_again_from_its_description(name):
     own = make_skeleton(**{**described, "keypoints": [f"own {k}" for k in range(skeleton.num_keypoints)]})
     assert (own.flip_permutation, own.limbs) == (skeleton.flip_permutation, skeleton.limbs)
     assert (own.sigmas, own.lower_body) == (skeleton.sigmas, skeleton.lower_body)
+
+
+@pytest.mark.parametrize(
+    ("colors", "message"),
+    [
+        (["#112233"], "limb_colors: expected one of each of 2 limbs"),
+        ("#112233", "limb_colors: expected one of each of 2 limbs"),
+        (["#112233", "red"], r"limb_colors\[1\]: expected '#rrggbb', got 'red'"),
+    ],
+)
+def test_colours_are_checked(colors, message):
+    with pytest.raises(ValueError, match=message):
+        make_skeleton("own", ["a", "b", "c"], limbs=[(0, 1), (1, 2)], limb_colors=colors)

@@ -49,12 +49,27 @@ def check(
     ] = None,
 ) -> None:
     """Say what is there, what is missing and what is broken; ends with 1 if anything is."""
-    from pctlib.data.check import check_dataset
+    from pctlib.data.check import check_dataset, detect
 
     findings = check_dataset(path, dataset, all_images=all_images, sample=sample, category=category)
     for finding in findings:
         typer.echo(f"{finding.kind:8}{finding.text}")
+    if dataset == "own" or (dataset is None and detect(path) == ["own"]):
+        _draft(path, category)
     faults = sum(finding.kind in ("missing", "broken") for finding in findings)
     typer.echo(f"faults: {faults}" if faults else "everything that was looked at is in order")
     if faults:
         raise typer.Exit(1)
+
+
+def _draft(root: Path, category: str | None) -> None:
+    """Write down the keypoints of an own data set, for its user to correct, where nobody has yet."""
+    from pctlib.data.datasets import find_annotations, find_layout, splits_there
+    from pctlib.data.own import draft_keypoints
+
+    for split in splits_there("own", root)[:1]:
+        written = draft_keypoints(
+            find_annotations(find_layout("own", split), "own", root, split), category=category
+        )
+        if written is not None:
+            typer.echo(f"written: {written}, the keypoints as the file tells them; correct what is wrong")

@@ -86,6 +86,7 @@ def check_dataset(
 def detect(root: Path) -> list[str]:
     """Return the names of the data sets whose annotations lie at their place below `root`."""
     names = [name for name in LAYOUTS if splits_there(name, root)]
+    names = [name for name in names if name != "own"] or names  # a published set is more than its format
     if "lsp" in names:  # both Leeds sets have the same file name; the order of the axes tells them apart
         names = [name for name in names if name not in ("lsp", "lsp-extended")]
         try:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from pctlib.data import own
 from pctlib.data.coco import read_coco, read_coco_wholebody
 from pctlib.data.crowdpose import read_crowdpose
 from pctlib.data.h36m import read_h36m, read_h36m_videopose
@@ -129,6 +130,10 @@ LAYOUTS: dict[str, dict[str, Layout]] = {
         "train": Layout(("joints.mat",), ("images",), lambda file, images: read_lsp_extended(file.parent))
     },
     "h36m": _h36m(),
+    "own": {
+        split: Layout(own.ANNOTATIONS[split], own.IMAGES[split], own.read_own, can_skip=True)
+        for split in ("train", "val")
+    },
 }
 
 

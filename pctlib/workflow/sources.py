@@ -3,9 +3,9 @@
 import os
 from pathlib import Path
 
-PUBLISHED = ("coco", "coco-wholebody", "crowdpose", "ochuman", "mpii", "lsp", "lsp-extended", "h36m")
+PUBLISHED = ("coco", "coco-wholebody", "crowdpose", "ochuman", "mpii", "lsp", "lsp-extended", "h36m", "own")
 SOURCES = ("procedural", *PUBLISHED, "poses")
-STUDIED = ("procedural", "coco", "crowdpose")  # with images, two splits and OKS sigmas
+STUDIED = ("procedural", "coco", "crowdpose", "own")  # with images, two splits and OKS sigmas
 
 
 def check_source(dataset: str, root: str) -> None:

@@ -1,3 +1,4 @@
+import json
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ from typer.testing import CliRunner
 
 from pctlib.commands import app
 from pctlib.data import sources
+from pctlib.skeleton_files import read_skeleton
 
 
 def run(*args, text=None):
@@ -75,3 +77,19 @@ def test_help_does_not_load_what_it_does_not_need():
     code = "import sys; import pctlib.commands; print('torch' in sys.modules, 'pooch' in sys.modules)"
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert found.stdout.split() == ["False", "False"]
+
+
+def test_check_writes_down_own_keypoints_to_correct(tmp_path):
+    category = {"id": 1, "name": "cat", "keypoints": ["nose", "left_ear", "right_ear"], "skeleton": [[1, 2]]}
+    entry = {"id": 1, "image_id": 1, "category_id": 1, "bbox": [1, 1, 5, 5], "area": 25, "iscrowd": 0}
+    entry |= {"keypoints": [2, 2, 2, 3, 3, 2, 4, 4, 2], "num_keypoints": 3}
+    image = {"id": 1, "file_name": "a.png", "height": 8, "width": 8}
+    (tmp_path / "images").mkdir()
+    Image.new("RGB", (8, 8)).save(tmp_path / "images" / "a.png")
+    content = {"images": [image], "annotations": [entry], "categories": [category]}
+    (tmp_path / "result.json").write_text(json.dumps(content))
+    done = CliRunner().invoke(app, ["data", "check", str(tmp_path)])
+    assert "is checked as own" in done.output
+    assert f"written: {tmp_path / 'keypoints.yml'}" in done.output
+    assert read_skeleton(tmp_path / "keypoints.yml").flip_pairs == ((1, 2),)
+    assert "written:" not in CliRunner().invoke(app, ["data", "check", str(tmp_path)]).output

@@ -98,6 +98,13 @@ CASES = {
     ("mpii", "val"): ("annot/valid.json", "images", MPII, 1, write_mpii_json),
     ("lsp", "test"): ("joints.mat", "images", LSP, 2, write_lsp),
     ("lsp-extended", "train"): ("joints.mat", "images", LSP, 4, write_lsp_extended),
+    ("own", "val"): (
+        "annotations/val.json",
+        "images/val",
+        COCO,
+        2,
+        lambda p: write_coco(coco_people(), p),
+    ),
     ("h36m", "test"): ("annotation_body3d/fps10/h36m_test.npz", "images", H36M, 1, write_h36m),
 }
 
