@@ -23,6 +23,7 @@ from pctlib.profiles.pages import (
     MaskedProfile,
     MeshProfile,
     OcclusionProfile,
+    OfficialProfile,
 )
 from pctlib.profiles.sections import (
     ClassifierProfile,
@@ -75,6 +76,7 @@ class Profile(Section):
     mesh: MeshProfile | None = None
     knowledge_token: KnowledgeTokenProfile | None = None
     flexibility: FlexibilityProfile | None = None
+    official: OfficialProfile | None = None
 
     @property
     def torch_device(self) -> "torch.device":

@@ -180,6 +180,7 @@ PAGES = (
         after=("comparison",),
     ),
     Page("mesh", "15_mesh", "Whole-body meshes", trains=(f"{_PAGES}.mesh.study:MeshStudy",)),
+    Page("official", "16_official", "Official weights, measured", seeds="none"),
     Page(
         "results",
         "90_results",

@@ -1,0 +1,1 @@
+"""Official weights measured on the benchmarks that are there, beside what others report of them."""
