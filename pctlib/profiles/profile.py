@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pctlib.io import read_yaml
 from pctlib.paths import project_root
+from pctlib.profiles.official import OfficialProfile
 from pctlib.profiles.pages import (
     AnatomyProfile,
     ChoicesProfile,
@@ -23,7 +24,6 @@ from pctlib.profiles.pages import (
     MaskedProfile,
     MeshProfile,
     OcclusionProfile,
-    OfficialProfile,
 )
 from pctlib.profiles.sections import (
     ClassifierProfile,

@@ -18,7 +18,7 @@ from pctlib.metrics.crowdpose import evaluate_crowdpose
 from pctlib.metrics.mpii import evaluate_mpii
 from pctlib.metrics.wholebody import evaluate_wholebody
 from pctlib.paths import resolve
-from pctlib.profiles.pages import OfficialProfile, OfficialWeights
+from pctlib.profiles.official import OfficialProfile, OfficialWeights
 from pctlib.skeletons import COCO, COCO_WHOLEBODY, CROWDPOSE, MPII, Skeleton
 from pctlib.study.methods import load_any
 from pctlib.study.runs import Trained
