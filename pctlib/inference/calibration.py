@@ -52,12 +52,7 @@ def calibrate(people: People, keypoints: np.ndarray, scores: np.ndarray, *, seed
     """
     truth, sigmas = people.keypoints_image, people.skeleton.sigmas
     found, labelled = found_joints(keypoints, truth, people.areas, sigmas=sigmas), people.labelled
-    images = np.unique(people.image_ids[labelled.any(1)])
-    if len(images) < 2:
-        raise ValueError(
-            f"{people.source}: needs at least two images with labelled joints, got {len(images)}"
-        )
-    first = np.isin(people.image_ids, np.random.default_rng(seed).permutation(images)[: len(images) // 2])
+    first = _first_half(people, seed)
     half, other = labelled & first[:, None], labelled & ~first[:, None]
     fitted = fit_calibration(scores[half], found[half])
     told = fitted(scores)
@@ -70,6 +65,33 @@ def calibrate(people: People, keypoints: np.ndarray, scores: np.ndarray, *, seed
         separation(scores[other], found[other]),
         *(_mean(told[other & (people.visible == flag)]) for flag in (2, 1)),
     )
+
+
+def cross_calibrated(
+    people: People, keypoints: np.ndarray, scores: np.ndarray, *, seed: int = 0
+) -> np.ndarray:
+    """Return probabilities [N, K] of joints, those of each half of the images fitted on the other half.
+
+    Arguments and errors as `calibrate`: what is measured on them has not seen its own answers.
+    """
+    sigmas = people.skeleton.sigmas
+    found = found_joints(keypoints, people.keypoints_image, people.areas, sigmas=sigmas)
+    first, told = _first_half(people, seed), np.zeros(scores.shape, np.float32)
+    for half in (first, ~first):
+        learned = people.labelled & ~half[:, None]
+        told[half] = fit_calibration(scores[learned], found[learned])(scores[half])
+    return told
+
+
+def _first_half(people: People, seed: int) -> np.ndarray:
+    """Return bool [N], the people in one half of the images that have labelled joints."""
+    images = np.unique(people.image_ids[people.labelled.any(1)])
+    if len(images) < 2:
+        raise ValueError(
+            f"{people.source}: needs at least two images with labelled joints, got {len(images)}"
+        )
+    drawn = np.random.default_rng(seed).permutation(images)
+    return np.isin(people.image_ids, drawn[: len(images) // 2])
 
 
 def _mean(values: np.ndarray) -> float:

@@ -122,7 +122,7 @@ def _augmentation(profile: AugmentationProfile) -> Augmentation:
 
 @torch.inference_mode()
 def predict_people(
-    model: PoseEstimator, crops: Crops, *, flip_test: bool = False
+    model: PoseEstimator, crops: Crops, *, flip_test: bool = False, joint_scores: bool = False
 ) -> Predictions | Predictions3D:
     """Return the poses a model finds, in image pixels, or in millimetres from the root.
 
@@ -130,11 +130,12 @@ def predict_people(
         model: in eval mode.
         crops: of N people.
         flip_test: merge with the mirrored images.
+        joint_scores: score each joint by itself, see `PoseEstimator.predict`.
     """
     device = next(model.parameters()).device
     parts, affines = [], []
     for inputs in crops.in_order(device):
-        parts.append(model.predict(inputs.images, flip_test=flip_test))
+        parts.append(model.predict(inputs.images, flip_test=flip_test, joint_scores=joint_scores))
         affines.append(inputs.affine)
     return to_people(model.representation, join(parts), torch.cat(affines), crops.people)
 

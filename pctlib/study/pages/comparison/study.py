@@ -13,7 +13,7 @@ from pctlib.data.people import People
 from pctlib.models.estimator import PoseEstimator
 from pctlib.profiles.profile import Profile
 from pctlib.profiles.sections import AugmentationProfile, ClassifierProfile
-from pctlib.study.crops import CropCache
+from pctlib.study.crops import CropCache, Crops
 from pctlib.study.floor import floor_of
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.comparison.heads import Parts
@@ -141,9 +141,14 @@ class Comparison:
         }
 
     @property
+    def val_crops(self) -> Crops:
+        """The crops of the validation people at the input of the frozen variants."""
+        return self._crops.cut(self.splits.val, training=False)
+
+    @property
     def people(self) -> People:
         """The validation people that were measured: those whose image could be read."""
-        return self._crops.cut(self.splits.val, training=False).people
+        return self.val_crops.people
 
     @property
     def floor(self) -> dict[str, float]:
