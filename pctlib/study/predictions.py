@@ -1,10 +1,12 @@
 """Predicted poses of a table of people: making, keeping and judging them."""
 
 import io
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 
 from pctlib.data.crops import crop_affine, invert_affine, transform_points
@@ -13,6 +15,10 @@ from pctlib.io import existing_file, write_atomic
 from pctlib.metrics.coco import coco_ap
 from pctlib.metrics.pck import by_visibility, distances, longer_sides, pck_metrics
 from pctlib.profiles.sections import CropProfile
+from pctlib.reporting.columns import shown
+
+MAIN = ("PCK@0.2 seen", "PCK@0.2 hidden", "AP", "AR", "NME seen", "NME hidden")
+"""Metrics of the main results."""
 
 
 @dataclass(frozen=True)
@@ -101,3 +107,8 @@ def choose_people(
     chosen += [(int(row), "median error") for row in order[middle : middle + median]]
     chosen += [(int(row), "largest error") for row in order[::-1][:worst][::-1]]
     return list({row: (row, why) for row, why in chosen}.values())
+
+
+def results_frame(metrics: Mapping[str, Mapping[str, float]]) -> pd.DataFrame:
+    """Return the main results, one row a method, under the titles of all tables."""
+    return pd.DataFrame([{"method": method, **shown(values, MAIN)} for method, values in metrics.items()])

@@ -12,6 +12,7 @@ from pctlib.study.predictions import (
     load_predictions,
     mean_pose_predictions,
     person_errors,
+    results_frame,
 )
 
 
@@ -64,3 +65,13 @@ def test_people_are_chosen_by_rule():
     assert [row for row, _ in chosen] == [2, 4, 0, 6, 3]
     assert [why.split()[0] for _, why in chosen] == ["least", "median", "median", "largest", "largest"]
     assert len(choose_people(errors[:3], best=2, median=2, worst=2)) == 2  # nobody twice
+
+
+def test_the_main_results_have_a_row_a_method_under_the_titles_of_all_tables():
+    frame = results_frame(
+        {"PCT": {"PCK@0.2 seen": 0.5, "AP": 0.25, "error px": 3.0}, "heatmap": {"AP": 0.75}}
+    )
+    assert frame["method"].tolist() == ["PCT", "heatmap"]
+    assert frame["OKS-AP (%)"].tolist() == [25, 75]
+    assert frame["PCK@0.2, seen joints (%)"].tolist()[0] == 50
+    assert len(frame.columns) == 3
