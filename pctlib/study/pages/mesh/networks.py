@@ -40,7 +40,6 @@ _VARIANTS: dict[str, Variant] = {
     WITHOUT_FACE: "wo_face_decoder",
     FULL: "full",
 }
-_ENCODER, _REST, _PARTS = 70, 71, 72  # seeds of weights
 
 
 @dataclass(frozen=True)
@@ -95,9 +94,9 @@ def build_mesh_network(variant: str, section: MeshProfile, body: Body, *, seed: 
         ValueError: if the encoder's weights do not fit.
     """
     size = osx_size(section)
-    torch.manual_seed(mix_seed(seed, _ENCODER))
+    torch.manual_seed(mix_seed(seed, "mesh: encoder"))
     encoder = Encoder(size) if section.backbone is None else BackboneEncoder(size, _backbone(section))
-    torch.manual_seed(mix_seed(seed, _REST))
+    torch.manual_seed(mix_seed(seed, "mesh: other parts"))
     if variant == GLOBAL:
         network: nn.Module = GlobalRegressor(size, encoder)
     elif variant == CROPS:
@@ -110,7 +109,7 @@ def build_mesh_network(variant: str, section: MeshProfile, body: Body, *, seed: 
 
 
 def _separate_crops(whole: OSX, section: MeshProfile, body: Body, seed: int) -> SeparateCrops:
-    torch.manual_seed(mix_seed(seed, _PARTS))
+    torch.manual_seed(mix_seed(seed, "mesh: networks of the parts"))
     hands, face = (PartNet(_part_backbone(section), outputs) for outputs in (90, 16))
     return SeparateCrops(whole, hands, face, BodyJoints(body.model))
 

@@ -13,9 +13,10 @@ from pctlib.complexity import count_flops, count_parameters
 from pctlib.data.images import denormalize
 from pctlib.models.osx.joints import project
 from pctlib.models.vit import PATCH
+from pctlib.reporting.columns import Column
 from pctlib.reporting.tables import Interval, mean_interval
 from pctlib.reporting.viewer import Scene
-from pctlib.study.crops import crops_of
+from pctlib.study.crops import CropCache
 from pctlib.study.findings import difference_in_words, failures, one_seed_note
 from pctlib.study.pages.mesh.study import (
     ENLARGED,
@@ -30,19 +31,19 @@ from pctlib.study.pages.mesh.task import PARTS, Found
 from pctlib.study.pages.mesh.trainings import AXIS_ANGLE, CROPS, FULL, GLOBAL, TOKENS, WITHOUT_DECODER
 from pctlib.study.predictions import choose_people
 from pctlib.study.speed import speeds
-from pctlib.study.variants import FAILED, run_folder, summarise
+from pctlib.study.variants import FAILED, interval_of, run_folder, summarise
 from pctlib.visualization.meshes import FOUND_COLOR, TRUE_COLOR, MeshRow, draw_mesh, png, view
 
 COLUMNS = {
-    "MPVPE all": "MPVPE all (mm)",
-    "MPVPE hands": "hands (mm)",
-    "MPVPE face": "face (mm)",
-    "PA-MPVPE all": "PA-MPVPE all (mm)",
-    "PA-MPVPE hands": "PA hands (mm)",
-    "PA-MPVPE face": "PA face (mm)",
-    "MPJPE body": "MPJPE body (mm)",
-    "PA-MPJPE hands": "PA-MPJPE hands (mm)",
-    "root": "root (degrees)",
+    "MPVPE all": Column("MPVPE all", "mm"),
+    "MPVPE hands": Column("hands", "mm"),
+    "MPVPE face": Column("face", "mm"),
+    "PA-MPVPE all": Column("PA-MPVPE all", "mm"),
+    "PA-MPVPE hands": Column("PA hands", "mm"),
+    "PA-MPVPE face": Column("PA face", "mm"),
+    "MPJPE body": Column("MPJPE body", "mm"),
+    "PA-MPJPE hands": Column("PA-MPJPE hands", "mm"),
+    "root": Column("root", "degrees"),
 }
 _OCCLUSION = ((0.0, 0.1), (0.1, 0.3), (0.3, 1.01))  # shares of the body that is hidden
 _HAND_PIXELS = ((0, 8), (8, 16), (16, 10_000))  # longer side of the hands' box, pixels of the input
@@ -60,30 +61,24 @@ def mesh_table(frame: pd.DataFrame, floors: Mapping[str, Mapping[str, np.ndarray
         {
             "method": name,
             **{
-                title: float(np.mean(floors[name][key]))
-                for key, title in COLUMNS.items()
+                column.heading: float(np.mean(floors[name][key]))
+                for key, column in COLUMNS.items()
                 if key in floors[name]
             },
         }
         for name in FLOORS
     ]
-    base = summarise(frame, COLUMNS, name="method", scale=1.0)
-    boxed_columns = {f"{key}{TRUE_BOXES}": title for key, title in COLUMNS.items()}
-    boxed = summarise(frame, boxed_columns, name="method", scale=1.0)
+    base = summarise(frame, COLUMNS, name="method")
+    boxed_columns = {f"{key}{TRUE_BOXES}": column for key, column in COLUMNS.items()}
+    boxed = summarise(frame, boxed_columns, name="method")
     for (_, plain), (_, other) in zip(base.iterrows(), boxed.iterrows(), strict=True):
         runs = frame[frame["variant"] == plain["method"]]
-        overlap = [_mean(runs, f"IoU {part}") for part in PARTS]
+        overlap = [interval_of(runs, f"IoU {part}") for part in PARTS]
         known = [value.mean for value in overlap if isinstance(value, Interval)]
         rows.append({**plain, "box IoU (%)": 100 * float(np.mean(known)) if known else np.nan})
-        if isinstance(other[COLUMNS["MPVPE all"]], Interval):
+        if isinstance(other[COLUMNS["MPVPE all"].heading], Interval):
             rows.append({**other, "method": _TRUE_BOXES_NAME.format(plain["method"])})
     return pd.DataFrame(rows)
-
-
-def _mean(runs: pd.DataFrame, column: str) -> Interval | float:
-    values = runs[column].to_numpy(float) if column in runs else np.array([])
-    values = values[np.isfinite(values)]
-    return mean_interval(values) if len(values) else np.nan
 
 
 class _Timed(nn.Module):
@@ -122,7 +117,7 @@ def cost_table(study: MeshStudy, runs: str | Path, seed: int) -> pd.DataFrame:
         if (folder / ERRORS).is_file():
             scale = ENLARGED if variant == CROPS else 1
             size = tuple(scale * side for side in study.size.input_size)
-            models[variant] = (_Timed(study.load(variant, seed, folder)), size)
+            models[variant] = (_Timed(study.load(folder)), size)
     rates = speeds(models, batch_sizes=(1, 32), rounds=3)
     return pd.DataFrame(
         [
@@ -252,8 +247,8 @@ def _images(study: MeshStudy, numbers: Sequence[int]) -> list[np.ndarray]:
     """Return the crops of some people, uint8, twice as large as the network sees them."""
     size = tuple(ENLARGED * side for side in study.size.input_size)
     people = study.crops(training=False).crops.people.select(list(numbers))
-    crops = crops_of(people, study.profile, size, training=False)
-    inputs = next(iter(crops.in_order(torch.device("cpu"), batch_size=len(people))))
+    crops = CropCache(study.profile).cut(people, size, training=False)
+    inputs = next(iter(crops.inputs([torch.arange(len(people))], torch.device("cpu"))))
     return list(denormalize(inputs.images).permute(0, 2, 3, 1).contiguous().numpy())
 
 

@@ -14,7 +14,7 @@ from torch import nn
 from pctlib.body_model import rotation_matrix
 from pctlib.data.bodies import Bodies
 from pctlib.data.procedural.bodies import read_bodies
-from pctlib.io import existing_file, read_tensors, write_atomic, write_tensors
+from pctlib.io import existing_file, write_atomic
 from pctlib.metrics.mesh import mean_errors, mesh_errors
 from pctlib.models.osx.body import osx_order
 from pctlib.models.osx.others import ENLARGED
@@ -23,19 +23,19 @@ from pctlib.models.osx.terms import LossOptions
 from pctlib.profiles.pages import MeshProfile
 from pctlib.profiles.profile import Profile
 from pctlib.rotations import rotation_to_6d
-from pctlib.study.crops import crops_of
+from pctlib.study.crops import CropCache
 from pctlib.study.page import OpenPage
 from pctlib.study.pages.mesh.networks import Body, build_mesh_network, osx_size, study_body
 from pctlib.study.pages.mesh.task import BodyCrops, Found, MeshTask, find_meshes, true_meshes
 from pctlib.study.pages.mesh.trainings import AXIS_ANGLE, CROPS
 from pctlib.study.people import Splits, first_people, make_people
+from pctlib.study.runs import RunDescription, load_run, save_run
 from pctlib.study.variants import check_variant
 from pctlib.training.loop import train
-from pctlib.training.resume import load_weights
 
 MEAN, MEAN_TURNED = "mean body", "mean body, true root"
 FLOORS = (MEAN, MEAN_TURNED)
-WEIGHTS, ERRORS = "model.safetensors", "errors.npz"
+ERRORS = "errors.npz"
 TRUE_BOXES = ", true boxes"  # behind the name of a variant: measured once more
 
 
@@ -100,7 +100,8 @@ class MeshStudy:
                 first_people(self.splits, self.section.train_people).train if training else self.splits.val
             )
             height, width = self.section.input_size
-            crops = crops_of(people, self.profile, (scale * height, scale * width), training=training)
+            size = (scale * height, scale * width)
+            crops = CropCache(self.profile).cut(people, size, training=training)
             bodies = self.bodies[0 if training else 1]
             self._crops[training, scale] = BodyCrops(crops, bodies, self.body, self.size)
         return self._crops[training, scale]
@@ -147,9 +148,9 @@ class MeshStudy:
             device=self.profile.device,
             progress=self.progress,
         )
-        write_tensors(
-            folder / WEIGHTS, {name: value.clone() for name, value in result.model.state_dict().items()}
-        )
+        crops = self.crops(training=False, variant=variant).crops
+        sizes = {"variant": variant, "section": self.section.model_dump(mode="json")}
+        save_run(folder, result.model, RunDescription.of_crops("mesh", crops, sizes))
         found = self.find(variant, result.model)
         boxed = self.find(variant, result.model, boxes_given=True) if self.takes_boxes(variant) else None
         errors = found.errors | (
@@ -166,16 +167,14 @@ class MeshStudy:
         """Return what a trained network finds of the validation people."""
         return find_meshes(model.eval(), self.crops(training=False, variant=variant), boxes_given=boxes_given)
 
-    def load(self, variant: str, seed: int, folder: Path) -> nn.Module:
+    def load(self, folder: Path) -> nn.Module:
         """Return a trained network, on the CPU in eval mode.
 
         Raises:
             FileNotFoundError: if it is not trained.
             ValueError: if its weights are of another size.
         """
-        model = self.build(variant, seed)
-        load_weights(model, read_tensors(folder / WEIGHTS), folder / WEIGHTS)
-        return model.to(memory_format=torch.channels_last).eval()
+        return load_run(folder)
 
     def truth(self) -> np.ndarray:
         """Return the true meshes [N, V, 3] of the validation people in their crops, metres."""
@@ -215,6 +214,12 @@ class MeshStudy:
             vertices = part.vertices(model, torch.arange(len(rows)))
             total += (vertices - torch.einsum("v,nvd->nd", regressor, vertices)[:, None]).sum(0)
         return (total / len(bodies)).numpy()
+
+
+def build_run(run: RunDescription) -> nn.Module:
+    """Return the untrained network of a run."""
+    section = MeshProfile(**run.sizes["section"])
+    return build_mesh_network(run.sizes["variant"], section, study_body(section), seed=0)
 
 
 def _roots(crops: BodyCrops) -> np.ndarray:

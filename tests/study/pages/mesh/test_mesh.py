@@ -82,7 +82,7 @@ def test_every_variant_trains_and_is_measured(study, trained):
 def test_a_trained_network_is_read_back(study, trained):
     runs, _ = trained
     folder = run_folder(runs / "seed0", CROPS)
-    found = study.find(CROPS, study.load(CROPS, 0, folder))
+    found = study.find(CROPS, study.load(folder))
     np.testing.assert_allclose(
         found.errors["MPVPE all"], load_errors(folder / ERRORS)["MPVPE all"], rtol=1e-3
     )
@@ -168,7 +168,7 @@ def test_finding_names_the_floor_and_what_does_not_beat_it(trained, floors):
 
 def test_people_are_shown_over_their_pictures_and_can_be_turned(study, trained):
     runs, _ = trained
-    found = study.find(FULL, study.load(FULL, 0, run_folder(runs / "seed0", FULL)))
+    found = study.find(FULL, study.load(run_folder(runs / "seed0", FULL)))
     shown = report.shown_people(study, found)
     assert len(shown.rows) == 3
     row = shown.rows[0]
