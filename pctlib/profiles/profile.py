@@ -25,6 +25,7 @@ from pctlib.profiles.pages import (
     MeshProfile,
     OcclusionProfile,
 )
+from pctlib.profiles.pose3d import Pose3DProfile
 from pctlib.profiles.sections import (
     ClassifierProfile,
     ClusterProfile,
@@ -77,6 +78,7 @@ class Profile(Section):
     knowledge_token: KnowledgeTokenProfile | None = None
     flexibility: FlexibilityProfile | None = None
     official: OfficialProfile | None = None
+    pose3d: Pose3DProfile | None = None
 
     @property
     def torch_device(self) -> "torch.device":

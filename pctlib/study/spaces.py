@@ -86,15 +86,19 @@ def to_people(
     scores = found.scores.float().cpu().numpy()
     if head.space == "input":
         return Predictions(to_image(found.keypoints, affine), scores)
-    back = invert_affine(affine)
-    keypoints, flip = found.keypoints.float(), people.skeleton_3d.flip_permutation
     if head.space == "camera":
-        poses = transform_joints_3d(back, keypoints, flip).cpu().numpy()
+        flip = people.skeleton_3d.flip_permutation
+        poses = transform_joints_3d(invert_affine(affine), found.keypoints.float(), flip).cpu().numpy()
     else:
-        pixels = transform_points(back, keypoints[..., :2]).cpu().numpy()
-        depths = keypoints[..., 2].cpu().numpy()
-        poses = pixels_to_millimetres(people, pixels, depths, root_depth=root_depth)
+        poses = pixels_to_millimetres(people, *out_of_crops(found, affine), root_depth=root_depth)
     return Predictions3D(poses - poses[:, ROOT, None], scores)
+
+
+def out_of_crops(found: Keypoints, affine: Tensor) -> tuple[np.ndarray, np.ndarray]:
+    """Return image pixels [N, K, 2] and depths [N, K] of poses found in pixels of crops and depths."""
+    keypoints = found.keypoints.float()
+    pixels = transform_points(invert_affine(affine), keypoints[..., :2])
+    return pixels.cpu().numpy(), keypoints[..., 2].cpu().numpy()
 
 
 def judge_any(people: People, found: Predictions | Predictions3D) -> dict[str, float]:

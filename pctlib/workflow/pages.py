@@ -179,6 +179,14 @@ PAGES = (
         needs=("heatmap", "classifier"),
         after=("comparison",),
     ),
+    Page(
+        "pose3d",
+        "14_pose3d",
+        "Poses in 3D",
+        reads=_PCT,
+        needs=("heatmap",),
+        trains=(f"{_PAGES}.pose3d.tokenizers:Tokenizers3D", f"{_PAGES}.pose3d.methods:Methods3D"),
+    ),
     Page("mesh", "15_mesh", "Whole-body meshes", trains=(f"{_PAGES}.mesh.study:MeshStudy",)),
     Page("official", "16_official", "Official weights, measured", seeds="none"),
     Page(

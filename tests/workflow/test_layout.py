@@ -22,10 +22,10 @@ def hashes(**changes):
         ({"skip_broken": True}, set(STEPS)),
         (
             {"tokenizer__drop_rate": 0.3},
-            {"tokenizer", "classifier", "grid", "choices", "anatomy", "comparison"},
+            {"tokenizer", "classifier", "grid", "choices", "anatomy", "comparison", "pose3d"},
         ),
-        ({"heatmap__sigma": 1.5}, {"heatmap", "classifier", "grid", "choices", "comparison"}),
-        ({"classifier__hidden_dim": 16}, {"classifier", "grid", "choices", "comparison"}),
+        ({"heatmap__sigma": 1.5}, {"heatmap", "classifier", "grid", "choices", "comparison", "pose3d"}),
+        ({"classifier__hidden_dim": 16}, {"classifier", "grid", "choices", "comparison", "pose3d"}),
         ({"masked__train_people": 16}, {"masked", "flexibility"}),
         ({"knowledge_token__train_people": 16}, {"knowledge_token"}),
         ({"comparison__train_people": 16}, {"comparison", "occlusion"}),

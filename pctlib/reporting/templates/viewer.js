@@ -70,7 +70,10 @@
       const label = element("label", "", bar), box = element("input", "", label);
       box.type = "checkbox";
       box.checked = true;
-      element("span", ` ${layer.name} `, label).style.color = layer.color;
+      const swatch = element("span", "", label);
+      Object.assign(swatch.style, { display: "inline-block", width: "1em", height: "0.3em", margin: "0.2em" });
+      swatch.style.background = layer.color;
+      element("span", `${layer.name} `, label);
       box.addEventListener("change", () => {
         state.hidden[box.checked ? "delete" : "add"](layer.name);
         redraw();

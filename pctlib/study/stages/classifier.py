@@ -13,6 +13,7 @@ from pctlib.models.representations.pct import HeadSize, PCTClassifier
 from pctlib.models.tokenizer import PoseTokenizer
 from pctlib.paths import resolve
 from pctlib.profiles.profile import Profile
+from pctlib.profiles.sections import ClassifierProfile
 from pctlib.skeletons import Skeleton
 from pctlib.study.crops import CropCache
 from pctlib.study.features import FrozenStage, extract_features
@@ -98,6 +99,18 @@ class FrozenStages:
         return self._last[1]
 
 
+def head_size(sizes: ClassifierProfile) -> HeadSize:
+    """Return the size of the classification head."""
+    mixer = MixerSize(
+        dim=sizes.hidden_dim,
+        num_layers=sizes.mixer_layers,
+        token_hidden=sizes.token_mlp_dim,
+        channel_hidden=sizes.channel_mlp_dim,
+        dropout=sizes.dropout,
+    )
+    return HeadSize(sizes.conv_channels, sizes.conv_blocks, sizes.dilation, mixer)
+
+
 def build_classifier(
     profile: Profile,
     backbone: Backbone,
@@ -116,20 +129,13 @@ def build_classifier(
         guide: of a guided tokenizer, frozen; None: the backbone, which must then be the frozen one.
     """
     sizes = profile.classifier
-    mixer = MixerSize(
-        dim=sizes.hidden_dim,
-        num_layers=sizes.mixer_layers,
-        token_hidden=sizes.token_mlp_dim,
-        channel_hidden=sizes.channel_mlp_dim,
-        dropout=sizes.dropout,
-    )
     return PCTClassifier(
         tokenizer,
         backbone.channels[-1],
         input_size=profile.crop.input_size,
         flip_permutation=skeleton.flip_permutation,
         feature_stride=backbone.strides[-1],
-        head=HeadSize(sizes.conv_channels, sizes.conv_blocks, sizes.dilation, mixer),
+        head=head_size(sizes),
         guide=(guide or backbone) if tokenizer.guided else None,
         token_weight=sizes.token_loss_weight,
         keypoint_weight=sizes.keypoint_loss_weight,

@@ -1,0 +1,1 @@
+"""Page 14: poses in 3D."""
