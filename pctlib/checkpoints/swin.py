@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -32,6 +33,52 @@ def _swin_pairs() -> list[tuple[str, str]]:
     ]
     renamed = [(block + "attn.rpe_mlp.#.*", block + "attn.cpb_mlp.#.*"), ("norm3.*", "norm.*")]
     return [(name, name) for name in same] + merging + renamed
+
+
+class SwinSizes(NamedTuple):
+    """Sizes of a Swin V2, those of `depths` and behind by stage.
+
+    embed_dim: channels of the first stage; window_size: side of its window, cells; pretrained_window_sizes:
+    sides of the windows in pre-training.
+    """
+
+    embed_dim: int
+    depths: tuple[int, ...]
+    num_heads: tuple[int, ...]
+    window_size: int
+    pretrained_window_sizes: tuple[int, ...]
+
+
+def build_swin(sizes: Mapping[str, Any], side: int) -> Backbone:
+    """Return an untrained Swin V2 as PCT uses it, without drop path.
+
+    Args:
+        sizes: of `SwinSizes`, by name.
+        side: of the square images, pixels.
+    """
+    options = {name: tuple(v) if isinstance(v, list) else v for name, v in sizes.items()}
+    return Backbone(
+        _TIMM_NAME,
+        (side, side),
+        out_indices=range(len(_SHIFTED_STAGES)),
+        final_norm=True,
+        norm_layer=partial(nn.LayerNorm, eps=1e-6),
+        drop_path_rate=0.0,
+        **options,
+    )
+
+
+def swin_sizes(backbone: Backbone) -> SwinSizes:
+    """Return the sizes that `build_swin` builds a backbone from again."""
+    net = backbone.net.model
+    first = [stage.blocks[0] for stage in net.layers]
+    return SwinSizes(
+        net.patch_embed.proj.out_channels,
+        tuple(len(stage.blocks) for stage in net.layers),
+        tuple(block.attn.num_heads for block in first),
+        first[0].window_size[0],
+        tuple(block.attn.pretrained_window_size[0] for block in first),
+    )
 
 
 SWIN_NAMES = NameTable((official, "net.model." + timm) for official, timm in _swin_pairs())
@@ -62,19 +109,8 @@ def load_swin(state: Mapping[str, Tensor], file: str | Path, *, prefix: str = ""
         check_windows((side, side), windows, depths)
     except ValueError as error:
         raise ValueError(f"{file}: {prefix or 'backbone'}: {error}") from error
-    backbone = Backbone(
-        _TIMM_NAME,
-        (side, side),
-        out_indices=stages,
-        final_norm=True,
-        embed_dim=shapes.size("patch_embed.proj.weight", 0, ndim=4),
-        depths=depths,
-        num_heads=heads,
-        window_size=windows[0],
-        pretrained_window_sizes=pretrained,
-        norm_layer=partial(nn.LayerNorm, eps=1e-6),
-        drop_path_rate=0.0,
-    )
+    embed_dim = shapes.size("patch_embed.proj.weight", 0, ndim=4)
+    backbone = build_swin(SwinSizes(embed_dim, depths, heads, windows[0], pretrained)._asdict(), side)
     tables = {name: value for name, value in state.items() if name.endswith((_TABLE, _INDEX))}
     weights = {name: value for name, value in state.items() if name not in tables}
     _check_tables(backbone, tables, file, prefix)

@@ -11,6 +11,7 @@ from pydantic import Field, ValidationError, model_validator
 
 from pctlib.io import read_yaml
 from pctlib.paths import project_root
+from pctlib.profiles.finetune import FinetuneProfile
 from pctlib.profiles.official import OfficialProfile
 from pctlib.profiles.pages import (
     AnatomyProfile,
@@ -79,6 +80,7 @@ class Profile(Section):
     flexibility: FlexibilityProfile | None = None
     official: OfficialProfile | None = None
     pose3d: Pose3DProfile | None = None
+    finetune: FinetuneProfile | None = None
 
     @property
     def torch_device(self) -> "torch.device":

@@ -32,12 +32,19 @@ class Crops:
         profile: input size, padding, cache and workers.
         training: use the padding of training, and leave room for augmentation.
         pixels: uint8 [N, 3, P, P] of the patches, if they are already cut; see `Patches.holding`.
+        udp: crops by the unbiased affine of `udp_affine`.
     """
 
     def __init__(
-        self, people: People, profile: Profile, *, training: bool, pixels: Tensor | None = None
+        self,
+        people: People,
+        profile: Profile,
+        *,
+        training: bool,
+        pixels: Tensor | None = None,
+        udp: bool = False,
     ) -> None:
-        self.profile = profile
+        self.profile, self.udp = profile, udp
         self.padding = profile.crop.padding if training else profile.crop.evaluation_padding
         self.margin = 1.5 if training else 1.0
         self.broken: list[tuple[Path, str]] = []
@@ -105,6 +112,7 @@ class Crops:
                 augmentation=changes,
                 generator=generators[number] if changes else None,
                 padding=self.padding,
+                udp=self.udp,
             )
             # Convolutions are half as fast again in this layout, on CPUs too.
             yield inputs._replace(images=inputs.images.contiguous(memory_format=torch.channels_last))

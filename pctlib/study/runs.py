@@ -66,7 +66,7 @@ class RunDescription:
     def of_crops(cls, kind: str, crops: Crops, sizes: dict[str, Any]) -> "RunDescription":
         """Return the description of what is measured on crops: they say keypoints, size and padding."""
         size = crops.profile.crop.input_size
-        return cls(kind, crops.people.skeleton, sizes, size, crops.padding)
+        return cls(kind, crops.people.skeleton, sizes, size, crops.padding, crops.udp)
 
 
 class Trained(NamedTuple):
@@ -194,9 +194,18 @@ def _of_dataset(model: MultiDatasetEstimator, index: int, out_dir: Path) -> Pose
         raise ValueError(f"{out_dir}: {error}") from error
 
 
+def untrained(run: RunDescription) -> nn.Module:
+    """Return what a description says, untrained; torch's global generator draws its weights.
+
+    Raises:
+        ValueError: if its kind is unknown.
+    """
+    return _builder(run.kind)(run)
+
+
 def _load(out_dir: Path, run: RunDescription) -> nn.Module:
     try:
-        model = _builder(run.kind)(run)
+        model = untrained(run)
     except (KeyError, TypeError, ValueError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else error
         raise ValueError(f"{out_dir / DESCRIPTION}: sizes of no {run.kind}: {what}") from error

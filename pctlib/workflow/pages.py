@@ -189,6 +189,7 @@ PAGES = (
     ),
     Page("mesh", "15_mesh", "Whole-body meshes", trains=(f"{_PAGES}.mesh.study:MeshStudy",)),
     Page("official", "16_official", "Official weights, measured", seeds="none"),
+    Page("finetune", "17_finetune", "Fine-tuning", trains=(f"{_PAGES}.finetune.study:FinetuneStudy",)),
     Page(
         "results",
         "90_results",

@@ -44,7 +44,7 @@ def test_what_a_page_trains_is_known_and_in_the_order_it_needs(name):
 @pytest.mark.parametrize("page", [p for p in PAGES if p.trains and p.seeds != "each"], ids=lambda p: p.name)
 def test_studies_train_what_the_page_lists(page):
     """Names are listed without torch for the workflow, and are those that the studies take."""
-    profile = load_profile("smoke")
+    profile = load_profile("smoke", finetune__initial_weights="model.pth")  # smoke has none of its own
     listed = page.trainings(profile)
     groups = []
     for name in page.trains:

@@ -1,0 +1,1 @@
+"""Fine-tuning official weights, or a run of the study, on a few images."""
