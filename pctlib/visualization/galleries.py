@@ -109,6 +109,27 @@ def prediction_gallery(rows: Sequence[GalleryRow], *, skeleton: Skeleton, tolera
     return figure
 
 
+@mpl.rc_context(STYLE)
+def one_person(image: np.ndarray, readings: Mapping[str, tuple[Skeleton, np.ndarray]]) -> Figure:
+    """Show a person, and poses of several keypoint sets found in the same picture.
+
+    Args:
+        image: uint8 [H, W, 3] RGB.
+        readings: name -> keypoint set and [K, 2] pixels of `image`; one panel each.
+    """
+    count = 1 + len(readings)
+    cell = min(2.4, 9.0 / count)
+    size = (cell * image.shape[0] / image.shape[1] + 0.3, cell * count)
+    figure, axes = new_figure(1, count, size=size)
+    for place in axes:
+        show_image(place, image)
+    for place, (name, (skeleton, keypoints)) in zip(axes[1:], readings.items(), strict=True):
+        draw_skeleton(place, keypoints, skeleton=skeleton)
+        _keep_frame(place, image)
+        place.set_title(f"{name}, {skeleton.num_keypoints} keypoints", fontsize=9, fontweight="normal")
+    return figure
+
+
 def recovered_joints(row: GalleryRow, method: str, *, tolerance: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the indices of the hidden joints that a method recovered, and of those that it missed.
 

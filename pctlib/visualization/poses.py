@@ -19,6 +19,7 @@ def reconstruction_gallery(
     visible: np.ndarray,
     titles: Sequence[str],
     skeleton: Skeleton,
+    hidden: np.ndarray | None = None,
     columns: int = 6,
 ) -> Figure:
     """Show poses in grey and their reconstructions in colour on top.
@@ -29,6 +30,7 @@ def reconstruction_gallery(
         visible: [N, K] COCO flags; joints that are not labelled are not drawn.
         titles: N short texts.
         skeleton: the keypoint set.
+        hidden: [N, K] bool, joints that the reconstruction was not given: hollow and dashed; None for none.
         columns: poses in a row.
 
     Raises:
@@ -37,13 +39,18 @@ def reconstruction_gallery(
     lengths = {len(truth), len(restored), len(visible), len(titles)}
     if lengths == {0} or len(lengths) > 1:
         raise ValueError(f"truth, restored, visible, titles: expected equal lengths above 0, got {lengths}")
+    hidden = np.zeros(np.shape(visible), dtype=bool) if hidden is None else np.asarray(hidden)
+    if hidden.shape != np.shape(visible):
+        raise ValueError(f"hidden: expected {list(np.shape(visible))}, got {list(hidden.shape)}")
     columns = min(columns, len(truth))
     rows = -(-len(truth) // columns)
     figure, axes = new_figure(rows, columns, size=(rows * 2.1, columns * 1.6))
     for place in axes:
         place.set_axis_off()
-    for place, pose, back, flags, title in zip(axes, truth, restored, visible, titles, strict=False):
-        shown = np.where(flags > 0, 2, 0)
+    for place, pose, back, flags, unseen, title in zip(
+        axes, truth, restored, visible, hidden, titles, strict=False
+    ):
+        shown = np.where(flags > 0, np.where(unseen, 1, 2), 0)
         draw_skeleton(place, pose, skeleton=skeleton, visible=shown, color=GREY, scale=1.2)
         draw_skeleton(place, back, skeleton=skeleton, visible=shown, scale=0.7)
         _frame(place, pose[flags > 0])

@@ -1,8 +1,11 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from matplotlib.colors import to_hex
 
 from pctlib.visualization import GalleryRow, contact_sheet, prediction_gallery, recovered_joints
+from pctlib.visualization.galleries import one_person
 from pctlib.visualization.style import MISSED, RECOVERED
 
 TRUTH = np.array([[2.0, 2.0], [4.0, 4.0], [6.0, 6.0], [8.0, 8.0]])
@@ -76,3 +79,14 @@ def test_contact_sheet_refuses_unequal_lengths(skeleton):
         contact_sheet([image], [TRUTH] * 2, [np.ones(4)], skeleton=skeleton)
     with pytest.raises(ValueError, match="above 0"):
         contact_sheet([], [], [], skeleton=skeleton)
+
+
+def test_one_person_is_drawn_in_several_keypoint_sets(skeleton):
+    pair = {"keypoint_names": ("left_hand", "neck"), "flip_pairs": (), "upper_body": ()}
+    other = replace(skeleton, **pair, name="pair", limbs=((0, 1),), limb_colors=("#00ff00",))
+    image = np.full((12, 9, 3), 40, np.uint8)
+    figure = one_person(image, {"row": (skeleton, TRUTH), "pair": (other, TRUTH[:2] + 20)})
+    assert [axes.get_title("left") for axes in figure.axes] == ["", "row, 4 keypoints", "pair, 2 keypoints"]
+    assert [len(axes.lines) for axes in figure.axes] == [0, 2, 1]
+    assert figure.axes[2].get_xlim() == (-0.5, 8.5)  # also where the pose lies outside
+    assert len(one_person(image, {}).axes) == 1
