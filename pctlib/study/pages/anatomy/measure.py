@@ -18,12 +18,11 @@ from pctlib.skeletons import Skeleton
 from pctlib.study.page import OpenPage
 from pctlib.study.people import first_people
 from pctlib.study.poses import Poses, load_poses
-from pctlib.study.stages.heatmap import load_heatmap
+from pctlib.study.stages.guided import load_any_tokenizer
 from pctlib.study.stages.tokenizer import (
     adopt_tokenizer,
     build_tokenizer,
     initialise_codebook,
-    load_tokenizer,
     pose_tokenizer,
     reconstruct,
 )
@@ -105,22 +104,6 @@ def read_subject(page: OpenPage, tokenizer_dir: str | Path | None = None) -> Sub
     dims = {"training": False, "num_dims": pose_tokenizer(model).num_dims}
     counted, some_changed = (load_poses(people, settings, **dims) for people in (some.train, changed))
     return Subject(model, settings, counted, some_changed)
-
-
-def load_any_tokenizer(tokenizer_dir: str | Path, heatmap_dir: str | Path) -> PoseTokenizer | GuidedTokenizer:
-    """Read a trained tokenizer in eval mode, with the backbone that guides it if it has one.
-
-    Args:
-        tokenizer_dir: folder of a run of stage I.
-        heatmap_dir: folder of the backbone; looked at only if the tokenizer is guided.
-
-    Raises:
-        FileNotFoundError: if a run is missing.
-    """
-    tokenizer = load_tokenizer(tokenizer_dir)
-    if not tokenizer.guided:
-        return tokenizer
-    return GuidedTokenizer(load_heatmap(heatmap_dir).backbone, tokenizer).eval()
 
 
 def untrained_tokenizer(

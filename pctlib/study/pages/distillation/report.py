@@ -1,5 +1,6 @@
 """What distillation gave the students: tables beside the published one, and the finding."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import pandas as pd
@@ -127,6 +128,24 @@ def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
         for name, history in histories.items()
         if "train_simcc" in history
     }
+
+
+def loss_terms(histories: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return each term of the loss of each student in its first and in its last epoch, means over the steps.
+
+    Terms are of very different sizes, so each is written with its own three digits.
+
+    Args:
+        histories: of `student_histories`.
+    """
+    rows = []
+    for student, history in histories.items():
+        for name in history.columns:
+            term = name.removeprefix("train_")
+            if term != name and term != "loss":
+                first, last = (f"{value:.3g}" for value in history[name].iloc[[0, -1]])
+                rows.append({"student": student, "term": term, "first epoch": first, "last epoch": last})
+    return pd.DataFrame(rows)
 
 
 def distillation_finding(frame: pd.DataFrame) -> str:

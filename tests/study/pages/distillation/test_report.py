@@ -132,3 +132,15 @@ def test_finding_says_if_the_teacher_has_nothing_to_teach_or_a_training_failed()
     words = report.distillation_finding(frame)
     assert "'first stage' with seed 0 (ValueError: lost)" in words
     assert report.summary_table(make_frame(parts=("body",)))["OKS-AP (%)"].notna().all()
+
+
+def test_terms_of_the_loss_are_those_of_the_first_and_the_last_epoch():
+    first = pd.DataFrame({"epoch": [1, 2, 3], "train_loss": [9.0, 8, 7], "train_simcc": [2.0, 3, 1]})
+    taught = first.assign(train_feature=[0.00123456, 0, 4e-7], val_AP=0.5)
+    table = report.loss_terms({NEITHER: first, FIRST: taught})
+    assert table.to_numpy().tolist() == [
+        [NEITHER, "simcc", "2", "1"],
+        [FIRST, "simcc", "2", "1"],
+        [FIRST, "feature", "0.00123", "4e-07"],
+    ]
+    assert report.loss_terms({}).empty

@@ -17,6 +17,8 @@ from pctlib.profiles.pages import DistillationProfile
 from pctlib.profiles.profile import load_profile
 from pctlib.profiles.sections import AugmentationProfile
 from pctlib.skeletons import COCO_WHOLEBODY
+from pctlib.study.inside import trained_estimators
+from pctlib.study.pages.distillation.inside import LABEL, one_keypoint
 from pctlib.study.pages.distillation.models import build_head, build_model, constants_of
 from pctlib.study.pages.distillation.study import DistillationStudy
 from pctlib.study.pages.distillation.tasks import NewHeadTask, StudentTask, teach_views
@@ -401,3 +403,26 @@ def test_another_kind_of_model_is_no_teacher(splits, tmp_path, monkeypatch):
     )
     with pytest.raises(ValueError, match=r"other\.pth: expected an RTMPose or a DWPose"):
         DistillationStudy(make_profile(teacher_weights=str(file)), splits)
+
+
+def test_label_and_models_are_told_as_the_loss_compares_them(trained, tmp_path):
+    study, runs, _ = trained
+    models = trained_estimators(runs, (TEACHER, "no such", FIRST))
+    assert list(models) == [TEACHER, FIRST]
+    assert trained_estimators(tmp_path, VARIANTS) == {}
+    people = study.val_crops.people
+    person, keypoint = np.argwhere(people.visible == 2)[0]
+    seen = next(study.val_crops.inputs([torch.tensor([person])], CPU))
+    shown = one_keypoint(models, seen, int(keypoint))
+    head = models[FIRST].representation
+    assert list(shown["methods"]) == [LABEL, TEACHER, FIRST]
+    for along_x, along_y in shown["methods"].values():
+        assert (len(along_x), len(along_y)) == head.coding.num_bins_xy
+        assert along_x.sum() == pytest.approx(1, abs=1e-4)
+        assert along_y.sum() == pytest.approx(1, abs=1e-4)
+    assert head.beta == 10  # of RTMCC
+    with torch.inference_mode():
+        logits = models[FIRST](seen.images).x[0, keypoint]
+    np.testing.assert_allclose(shown["methods"][FIRST][0], (10 * logits).softmax(0), rtol=1e-4, atol=1e-7)
+    place = shown["methods"][LABEL][0].argmax() / shown["bins_per_pixel"]
+    assert place == pytest.approx(shown["truth"][0], abs=0.51)

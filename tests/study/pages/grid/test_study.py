@@ -11,6 +11,8 @@ from pctlib.profiles.profile import load_profile
 from pctlib.reporting.run_card import RunCard
 from pctlib.skeletons import COCO
 from pctlib.study.pages.grid import study as grid
+from pctlib.study.pages.grid.inside import tokenizer_folders
+from pctlib.study.pages.grid.trainings import trainings
 from pctlib.study.people import Splits
 from pctlib.study.stages import classifier
 from pctlib.study.stages.heatmap import train_heatmap
@@ -109,3 +111,12 @@ def test_a_point_that_was_read_back_keeps_the_seconds_of_its_training(tmp_path):
     assert points[grid.SECONDS].tolist() == [50.0, 60.0]
     assert points[grid.WALL].tolist() == [3.0, 3.0]
     assert points[grid.WORK].tolist() == [50.0, 60.0]
+
+
+def test_the_folders_are_those_of_the_trainings(tmp_path):
+    profile = load_profile("smoke", grid__num_tokens=[2, 4])
+    folders = tokenizer_folders(profile, tmp_path, 3)
+    assert list(folders) == ["V8-M2", "V8-M4", "V16-M2", "V16-M4"]
+    points = [training for training in trainings(profile) if training.group == grid.POINTS]
+    assert [training.name for training in points] == list(folders)
+    assert folders["V16-M2"] == tmp_path / "points" / "seed3" / "v16-m2"

@@ -17,6 +17,7 @@ from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO, CROWDPOSE, LSP, MPII
 from pctlib.study.crops import predict_people
 from pctlib.study.pages.joint import study as study_module
+from pctlib.study.pages.joint.inside import estimators
 from pctlib.study.pages.joint.study import JointStudy, JointTask, read_sets, readings, sets_frame
 from pctlib.study.pages.joint.trainings import ALONE, EXPERTS, JOINT, VARIANTS
 from pctlib.study.people import Splits
@@ -263,3 +264,16 @@ def test_bad_input_is_named(splits, tmp_path):
 def test_another_keypoint_set_can_be_read_in_three_ways(splits):
     crowd = replace(splits, train=convert(splits.train, CROWDPOSE), val=convert(splits.val, CROWDPOSE))
     assert [s.val.labelled.any(0).sum() for s in readings(crowd)] == [12, 12, 12]
+
+
+def test_one_backbone_is_read_by_the_decoder_of_each_set(study, tmp_path):
+    assert estimators(study, tmp_path) == {}
+    for variant, seed in ((EXPERTS, 1), (JOINT, 2)):
+        model = study.build(study.names, experts=variant == EXPERTS, seed=seed)
+        study._measure(model.eval(), study.names, run_folder(tmp_path, variant))
+        readers = estimators(study, tmp_path)
+        assert list(readers) == ["coco", "mpii", "crowdpose"]
+        images = next(study.val_crops["coco"].in_order(CPU)).images
+        for number, reader in enumerate(readers.values()):
+            expected = model.of_dataset(number).predict(images)
+            torch.testing.assert_close(reader.predict(images).keypoints, expected.keypoints)

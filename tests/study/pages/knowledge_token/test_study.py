@@ -14,6 +14,7 @@ from pctlib.profiles.pages import KnowledgeTokenProfile
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import MPII
 from pctlib.study.crops import predict_people
+from pctlib.study.pages.knowledge_token.inside import one_joint, trained_models
 from pctlib.study.pages.knowledge_token.study import KnowledgeTokenStudy, published_teacher
 from pctlib.study.pages.knowledge_token.trainings import (
     BOTH,
@@ -204,3 +205,31 @@ def test_a_teacher_that_does_not_fit_is_refused_before_training(finished, splits
         KnowledgeTokenStudy(profile(teacher_weights=str(tmp_path / "damaged.pth")), splits)
     with pytest.raises(ValueError, match="variant: expected one of"):
         KnowledgeTokenStudy(profile(), splits)("pupil", 0, tmp_path)
+
+
+def test_label_teacher_and_students_are_read_as_they_were_trained(finished, tmp_path):
+    study, _, runs = finished
+    models = trained_models(study, runs)
+    assert list(models) == [TEACHER, NONE, OUTPUT]
+    people = study.val_crops.people
+    person, joint = np.argwhere(people.visible == 2)[0]
+    seen = next(study.val_crops.inputs([torch.tensor([person])], torch.device("cpu")))
+    maps = one_joint(models, seen, int(joint))
+    assert list(maps) == ["label", TEACHER, NONE, OUTPUT]
+    w, h = (cells * 4 for cells in (3, 2))
+    assert {tuple(values.shape) for values in maps.values()} == {(h, w)}
+    assert maps["label"].max() > 0.8
+    for variant, model in models.items():
+        found = predict_people(model, study.val_crops, flip_test=True)
+        saved = load_predictions(run_folder(runs, variant) / "predictions.npz", people)
+        np.testing.assert_allclose(found.keypoints_image, saved.keypoints_image, atol=1e-3)
+
+
+def test_a_given_teacher_is_read_from_its_file(finished, splits, tmp_path):
+    _, _, runs = finished
+    weights = run_folder(runs, TEACHER) / "model.safetensors"
+    given = KnowledgeTokenStudy(profile(teacher_weights=str(weights)), splits, progress=False)
+    [(name, model)] = trained_models(given, tmp_path).items()
+    assert name == TEACHER
+    assert not model.training
+    assert equal_states(dict(model.state_dict()), read_tensors(weights))

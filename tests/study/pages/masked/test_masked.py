@@ -12,7 +12,12 @@ from pctlib.models.mae import draw_visible, patchify
 from pctlib.profiles.pages import MaskedProfile
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import COCO
-from pctlib.study.pages.masked.report import masked_finding, masked_table, restored_crops
+from pctlib.study.pages.masked.report import (
+    masked_at,
+    masked_finding,
+    masked_table,
+    restored_crops,
+)
 from pctlib.study.pages.masked.study import (
     PRETRAINING,
     MaskedStudy,
@@ -154,6 +159,7 @@ def test_variants_are_trained_as_named(study, runs):
     errors = [json.loads(line)["val_masked error"] for line in lines]
     assert len(errors) == 3
     assert errors[-1] < errors[0]
+    assert read_histories(folder, [PRETRAINING])[PRETRAINING]["val_masked error"].tolist() == errors
     losses = [histories[name]["train_loss"][0] for name in VARIANTS]
     assert losses[0] != losses[1]  # other weights
     assert losses[0] == pytest.approx(losses[2], rel=0.05)  # the same weights and people, another warm-up
@@ -219,3 +225,27 @@ def test_bad_sections_are_named():
 def _changed(**changes):
     values = SECTION.model_dump()
     return values | {"pretraining": values["pretraining"] | changes}
+
+
+def test_more_of_a_crop_is_hidden_and_nothing_comes_back(study):
+    """A share hides what each smaller one hides; the error is that of the hidden patches alone."""
+    model = build_autoencoder(SECTION).eval()
+    images = next(study.val_crops.in_order(CPU)).images[:1]
+    shown = masked_at(model, images, (0.25, 0.5, 0.75))
+    assert {len(value) for value in shown.values()} == {3}
+    assert [title.split("\n")[0] for title in shown["titles"]] == [
+        "25 % hidden",
+        "50 % hidden",
+        "75 % hidden",
+    ]
+    changed = [(a != b).any(-1) for a, b in zip(shown["original"], shown["masked"], strict=True)]
+    assert (changed[0] <= changed[1]).all()
+    assert (changed[1] <= changed[2]).all()
+    assert changed[0].sum() < changed[1].sum() < changed[2].sum()
+    draw = torch.Generator().manual_seed(0)
+    visible = draw_visible(1, 12, mask_ratio=0.5, generator=draw)
+    with torch.inference_mode():
+        error = model.errors(model(images, visible), images, visible).item()
+    assert shown["titles"][1] == f"50 % hidden\n{error:.2f}"
+    with pytest.raises(ValueError, match=r"mask_ratio: 0.95 of 12 cells leaves 0 visible"):
+        masked_at(model, images, (0.95,))

@@ -14,7 +14,7 @@ from pctlib.data.procedural.generate import generate
 from pctlib.data.procedural.reader import read_procedural
 from pctlib.profiles.pages import MeshProfile
 from pctlib.profiles.profile import load_profile
-from pctlib.study.pages.mesh import report
+from pctlib.study.pages.mesh import inside, report
 from pctlib.study.pages.mesh.networks import study_body
 from pctlib.study.pages.mesh.study import ERRORS, MEAN, MEAN_TURNED, MeshStudy, load_errors
 from pctlib.study.pages.mesh.task import find_meshes
@@ -239,3 +239,17 @@ def test_known_masks_reach_the_target(study):
         assert not crops.batch(rows, inputs).target.pose_valid[:, -3:].any()
     finally:
         crops.bodies = whole
+
+
+@pytest.mark.parametrize("variant", [FULL, TOKENS, CROPS])
+def test_parts_of_one_person_are_where_the_network_looks(study, trained, variant):
+    runs, _ = trained
+    crops = study.crops(training=False, variant=variant)
+    said, shown = inside.one_person(study.load(run_folder(runs / "seed0", variant)), crops, 2)
+    assert said.camera.shape == (1, 3)
+    assert shown["image"].shape == (64 * crops.enlarged, 48 * crops.enlarged, 3)
+    assert list(shown["boxes"]) == (["true"] if said.boxes is None else ["true", "found"])
+    assert (said.boxes is not None) == (variant == FULL)
+    seen = next(crops.batches([torch.tensor([2])], torch.device("cpu")))
+    np.testing.assert_allclose(shown["boxes"]["true"], crops.enlarged * seen.boxes[0])
+    np.testing.assert_allclose(shown["image"] / 255, seen.images[0].permute(1, 2, 0), atol=0.5 / 255 + 1e-6)

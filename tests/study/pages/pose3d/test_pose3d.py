@@ -13,7 +13,7 @@ from pctlib.profiles.profile import load_profile
 from pctlib.reporting.tables import interval_ends
 from pctlib.skeletons import COCO, H36M
 from pctlib.study.floor import FLOOR
-from pctlib.study.pages.pose3d import measure, pictures, report
+from pctlib.study.pages.pose3d import inside, measure, pictures, report
 from pctlib.study.pages.pose3d.methods import Methods3D
 from pctlib.study.pages.pose3d.people import lifting_features, splits_3d
 from pctlib.study.pages.pose3d.tokenizers import Tokenizers3D
@@ -32,7 +32,9 @@ from pctlib.study.pages.pose3d.trainings import (
 from pctlib.study.people import Splits
 from pctlib.study.predictions_3d import Predictions3D, judge_3d, load_predictions_3d, truth_3d
 from pctlib.study.stages.heatmap import train_heatmap
+from pctlib.study.stages.tokenizer import reconstruct
 from pctlib.study.variants import run_folder
+from pctlib.visualization.poses_3d import TRUTH
 
 PROFILE = load_profile("smoke")
 
@@ -233,3 +235,29 @@ def test_lifted_poses_are_mirrored_with_their_joints(tmp_path):
     torch.testing.assert_close(
         second[:, H36M.index("left_knee")], first[:, H36M.index("right_knee")] * torch.tensor([-1.0, 1, 1])
     )
+
+
+def test_a_twin_differs_in_depth_alone(page):
+    poses = page[0].poses[1]
+    joints, about = [H36M.index("left_elbow"), H36M.index("left_wrist")], H36M.index("left_shoulder")
+    twins = inside.mirrored_in_depth(poses, joints, about=about)
+    moved = (twins.keypoints != poses.keypoints).any(0)  # [K, 3]
+    assert moved.nonzero().tolist() == [[joint, 2] for joint in joints]
+    middle = (twins.keypoints + poses.keypoints)[:, joints, 2] / 2
+    torch.testing.assert_close(middle, poses.keypoints[:, about, None, 2].expand_as(middle))
+    again = inside.mirrored_in_depth(twins, joints, about=about)
+    torch.testing.assert_close(again.keypoints, poses.keypoints)
+
+
+def test_tokens_of_a_person_and_of_the_twin_are_drawn_as_they_are_read_back(page):
+    tokenizers, study, *_ = page
+    model, poses = tokenizers.load(0), tokenizers.poses[1]
+    twins = inside.mirrored_in_depth(poses, [15, 16], about=14)
+    tokens, rows = inside.written(model, {"own": poses, "twin": twins}, 3)
+    assert [row.label for row in rows] == ["own", "twin"]
+    for version, found, row in zip((poses, twins), tokens, rows, strict=True):
+        restored, indices = reconstruct(model, version)
+        assert torch.equal(found, indices[3])
+        np.testing.assert_array_equal(row.poses[inside.READ_BACK], restored[3])
+        np.testing.assert_array_equal(row.poses[TRUTH], version.keypoints[3])
+    assert len(pictures.draw_rows(rows, study).axes) == 6
