@@ -1,7 +1,10 @@
 """What every notebook of the study keeps to; the workflow tests run them."""
 
+import ast
 import itertools
 import json
+import re
+from collections import defaultdict
 from pathlib import Path
 
 import nbformat
@@ -12,6 +15,8 @@ from pctlib.workflow.notebooks import notebook_parameters
 from pctlib.workflow.pages import PAGES
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+# Not of pages that show one anyway (anatomy), compare those of others, or run on weights of the reader.
+SHOW_THE_METHOD = [p for p in NOTEBOOKS if p.stem[:2] not in ("00", "06", "07", "16", "17", "90")]
 LAYOUT = StudyLayout.from_config({"profile": "smoke"})
 
 
@@ -75,15 +80,84 @@ def test_every_figure_has_a_caption(path):
                 "curves.",
                 "galleries.",
                 "grid_figures.",
+                "heatmaps.",
                 "masking.",
                 "occlusion.",
                 "poses.",
+                "probabilities.",
                 "pose_statistics.",
                 "results.visibility",
                 "results.gallery",
                 "anatomy.",
+                "boxes.",
                 "token_usage.",
+                "windows.",
             )
         )
         if draws:
             assert following.source.startswith("**Figure"), cell.source
+
+
+def given_names(source):
+    """Return the names that a cell gives a value, those inside comprehensions left out."""
+    tree = ast.parse("\n".join(line for line in source.splitlines() if not line.startswith("%")))
+    inner = {
+        id(name)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.comprehension)
+        for name in ast.walk(node.target)
+    }
+    names = (node for node in ast.walk(tree) if isinstance(node, ast.Name) and id(node) not in inner)
+    return {name.id for name in names if isinstance(name.ctx, ast.Store)}
+
+
+def test_names_of_a_cell_are_those_that_it_leaves_behind():
+    cell = "%magic\na, b = 1, [c for c in range(3)]\nfor d in b:\n    e = d\na += 1\nprint(f)"
+    assert given_names(cell) == {"a", "b", "d", "e"}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_cells_can_run_out_of_order(path):
+    """A name that two cells give means what the cell that ran last says."""
+    given = defaultdict(list)
+    for number, cell in enumerate(code_cells(path)):
+        for name in given_names(cell.source):
+            given[name].append(number)
+    assert not {name: cells for name, cells in given.items() if len(cells) > 1}
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda p: p.stem)
+def test_figures_and_tables_are_counted_in_order(path):
+    text = "\n".join(cell.source for cell in nbformat.read(path, as_version=4).cells)
+    for kind in ("Figure", "Table"):
+        numbers = [int(number) for number in re.findall(rf"\*\*{kind} (\d+)\.", text)]
+        assert numbers == list(range(1, len(numbers) + 1)), kind
+
+
+@pytest.mark.parametrize("path", SHOW_THE_METHOD, ids=lambda p: p.stem)
+def test_a_page_shows_how_its_method_works_in_short_cells(path):
+    cells = nbformat.read(path, as_version=4).cells
+    starts = [n for n, cell in enumerate(cells) if cell.source.startswith("## How it works")]
+    assert len(starts) == 1
+    rest = cells[starts[0] + 1 :]
+    section = list(itertools.takewhile(lambda cell: not cell.source.startswith("## "), rest))
+    code = [cell.source for cell in section if cell.cell_type == "code"]
+    assert 2 <= len(code) <= 4
+    assert max(len(source.splitlines()) for source in code) <= 6
+
+
+@pytest.mark.parametrize("path", SHOW_THE_METHOD, ids=lambda p: p.stem)
+def test_a_page_ends_with_three_things_to_try(path):
+    title, *lines = nbformat.read(path, as_version=4).cells[-1].source.splitlines()
+    assert title == "## Things to try"
+    tried = [line for line in lines if line]
+    assert len(tried) == 3
+    assert all(line.startswith("* `") for line in tried)
+
+
+@pytest.mark.parametrize("path", SHOW_THE_METHOD, ids=lambda p: p.stem)
+def test_what_is_to_be_tried_is_a_parameter_or_stands_in_a_cell(path):
+    cells = nbformat.read(path, as_version=4).cells
+    known = {name for cell in code_cells(path) for name in given_names(cell.source)}
+    for code in re.findall(r"^\* `([^`]+)`", cells[-1].source, flags=re.MULTILINE):
+        assert re.match(r"\w+", code)[0] in known, code
