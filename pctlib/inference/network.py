@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from pctlib.data.images import normalize
+from pctlib.models.in_3d import Finder3D
 from pctlib.skeletons import Skeleton
 
 
@@ -21,6 +22,7 @@ class PoseNetwork:
         input_size: (H, W) of the crops, pixels.
         padding: factor on the box, as in `crop_affine`.
         udp: crops by the unbiased affine of `udp_affine`.
+        solid: what is found in 3D beside it; None where nothing is.
     """
 
     find: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]]
@@ -28,10 +30,46 @@ class PoseNetwork:
     input_size: tuple[int, int]
     padding: float = 1.25
     udp: bool = False
+    solid: "Solid | None" = None
 
     def __post_init__(self) -> None:
         if not self.padding > 0:
             raise ValueError(f"padding: expected a factor above 0, got {self.padding}")
+
+
+@dataclass(frozen=True)
+class Solid:
+    """What a network finds of people in three dimensions.
+
+    Attributes:
+        find: crops as `PoseNetwork.find` takes them, to its keypoints and scores, joints float32 [B, K3, 3]
+            and vertices float32 [B, V, 3] or None: millimetres from the pelvis, as in `Found3D`.
+        skeleton: of the joints.
+        faces: int64 [F, 3] vertices of each triangle; None where there is no surface.
+    """
+
+    find: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray | None]]
+    skeleton: Skeleton
+    faces: np.ndarray | None = None
+
+
+def torch_network_3d(trained: Any, *, device: torch.device) -> PoseNetwork:
+    """Return what finds people in 3D as a network.
+
+    Args:
+        trained: its `model` is a `Finder3D`; also has `skeleton`, `input_size`, `padding` and `udp`.
+        device: where it runs.
+    """
+    model: Finder3D = trained.model.to(device).eval()
+
+    def find(crops: np.ndarray) -> tuple[np.ndarray, ...]:
+        found = model.find(normalize(torch.from_numpy(crops).to(device).permute(0, 3, 1, 2)))
+        return tuple(None if part is None else part.float().cpu().numpy() for part in found)
+
+    faces = None if model.faces is None else model.faces.cpu().numpy()
+    solid = Solid(find, model.skeleton_3d, faces)
+    size, crop = trained.input_size, (trained.padding, trained.udp)
+    return PoseNetwork(lambda crops: find(crops)[:2], trained.skeleton, size, *crop, solid)
 
 
 def torch_network(

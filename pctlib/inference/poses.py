@@ -1,7 +1,7 @@
 """The people of one photograph: what a prediction returns, shown, drawn and written."""
 
 import io
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,10 @@ from pctlib.visualization.photographs import draw_poses
 MIN_SCORE = 0.3
 """Joints that score less are not drawn, unless another limit is given."""
 
+_OF_PEOPLE = (
+    *("keypoints", "scores", "boxes_xyxy", "box_scores", "track_ids"),
+    *("joints_3d", "vertices"),
+)
 _SHOWN_SIDE = 1024  # longest side of the picture in a notebook, pixels
 
 
@@ -32,6 +36,11 @@ class PhotoPoses:
         skeleton: the keypoint set.
         file: of the photograph; empty where there is none.
         track_ids: int64 [N], the same number for the same person of a video; None for single pictures.
+        joints_3d: float32 [N, K3, 3] millimetres from the pelvis, in the frame of a camera that looks at the
+            person: x to the right, y down, z away; None where the network finds none.
+        skeleton_3d: of these joints.
+        vertices: float32 [N, V, 3] of the surface, likewise; None where the network finds none.
+        faces: int64 [F, 3] vertices of each triangle of the surface.
     """
 
     image: np.ndarray
@@ -42,6 +51,10 @@ class PhotoPoses:
     skeleton: Skeleton
     file: str = ""
     track_ids: np.ndarray | None = None
+    joints_3d: np.ndarray | None = None
+    skeleton_3d: Skeleton | None = None
+    vertices: np.ndarray | None = None
+    faces: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.keypoints)
@@ -53,17 +66,8 @@ class PhotoPoses:
 
     def select(self, rows: np.ndarray) -> "PhotoPoses":
         """Return the people of some rows, in that order."""
-        tracks = None if self.track_ids is None else self.track_ids[rows]
-        return PhotoPoses(
-            self.image,
-            self.keypoints[rows],
-            self.scores[rows],
-            self.boxes_xyxy[rows],
-            self.box_scores[rows],
-            self.skeleton,
-            self.file,
-            tracks,
-        )
+        of_people = {name: getattr(self, name) for name in _OF_PEOPLE}
+        return replace(self, **{name: v[rows] for name, v in of_people.items() if v is not None})
 
     def without_duplicates(self, *, threshold: float = 0.9) -> "PhotoPoses":
         """Return the people whose pose is not almost that of a better one (OKS above `threshold`).
@@ -100,7 +104,10 @@ class PhotoPoses:
         return buffer.getvalue()
 
     def coco_results(self, image_id: int, category_id: int = 1) -> list[dict[str, Any]]:
-        """Return the people as entries of a COCO results file, with the box and, if known, the track."""
+        """Return the people as entries of a COCO results file, with the box and, if known, track and joints.
+
+        `joints_3d` are K3 times x, y, z in millimetres, as of the attribute.
+        """
         entries = []
         for row, score in enumerate(self.person_scores.tolist()):
             left, top, right, bottom = (round(float(v), 2) for v in self.boxes_xyxy[row])
@@ -112,6 +119,8 @@ class PhotoPoses:
                 "score": round(score, 6),
                 "bbox": [left, top, round(right - left, 2), round(bottom - top, 2)],
             }
+            if self.joints_3d is not None:
+                entry["joints_3d"] = [round(float(value), 1) for value in self.joints_3d[row].ravel()]
             if self.track_ids is not None:
                 entry["track_id"] = int(self.track_ids[row])
             entries.append(entry)

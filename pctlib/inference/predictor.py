@@ -154,21 +154,38 @@ class Predictor:
         yield from self._poses(waiting)
 
     def _poses(self, cuts: list["Cut"]) -> Iterator[PhotoPoses]:
-        K = self.skeleton.num_keypoints
-        crops = list(chain.from_iterable(cut.crops for cut in cuts))
-        keypoints, scores = np.zeros((0, K, 2), np.float32), np.zeros((0, K), np.float32)
-        for start in range(0, len(crops), self.batch_size):
-            found = self.network.find(np.stack(crops[start : start + self.batch_size]))
-            keypoints, scores = np.concatenate([keypoints, found[0]]), np.concatenate([scores, found[1]])
+        found = self._find(list(chain.from_iterable(cut.crops for cut in cuts)))
         start = 0
         for cut in cuts:
             rows = slice(start, start + len(cut.crops))
             start = rows.stop
-            points = to_photograph(keypoints[rows], cut.affines)
-            found = PhotoPoses(
-                cut.image, points, scores[rows], cut.boxes.xyxy, cut.boxes.scores, self.skeleton, cut.file
+            keypoints, scores, joints, vertices = (None if part is None else part[rows] for part in found)
+            people = PhotoPoses(
+                cut.image,
+                to_photograph(keypoints, cut.affines),
+                scores,
+                cut.boxes.xyxy,
+                cut.boxes.scores,
+                self.skeleton,
+                cut.file,
             )
-            yield found.without_duplicates()
+            if self.network.solid is not None:
+                surface = {"vertices": vertices, "faces": self.network.solid.faces}
+                people = replace(people, joints_3d=joints, skeleton_3d=self.network.solid.skeleton, **surface)
+            yield people.without_duplicates()
+
+    def _find(self, crops: list[np.ndarray]) -> tuple[np.ndarray | None, ...]:
+        """Return keypoints, scores, joints and vertices of N crops, the last two None in two dimensions."""
+        K, solid = self.skeleton.num_keypoints, self.network.solid
+        batches = [crops[start : start + self.batch_size] for start in range(0, len(crops), self.batch_size)]
+        find = self.network.find if solid is None else solid.find
+        parts = [find(np.stack(batch)) for batch in batches]
+        if not parts:
+            return np.zeros((0, K, 2), np.float32), np.zeros((0, K), np.float32), None, None
+        joined = [
+            None if column[0] is None else np.concatenate(column) for column in zip(*parts, strict=True)
+        ]
+        return tuple(joined) if solid is not None else (*joined, None, None)
 
 
 class Cut(NamedTuple):

@@ -6,7 +6,7 @@ from pathlib import Path
 import torch
 
 from pctlib.inference.calibration import calibrated, calibration_file, read_calibration
-from pctlib.inference.network import PoseNetwork, torch_network
+from pctlib.inference.network import PoseNetwork, torch_network, torch_network_3d
 from pctlib.inference.onnx_network import onnx_network
 from pctlib.skeletons import COCO, Skeleton
 
@@ -61,8 +61,17 @@ def _network(
             there, wanted = network.skeleton.num_keypoints, skeleton.num_keypoints
             raise ValueError(f"{weights}: gives {there} keypoints, the skeleton {skeleton.name} has {wanted}")
         return network if skeleton is None else replace(network, skeleton=skeleton)
-    from pctlib.study.methods import load_any  # reads the study's runs too; nothing else here knows the study
+    # reads the study's runs too; nothing else here knows the study
+    from pctlib.study.methods import load_any, load_in_3d
 
+    solid = load_in_3d(weights)
+    if solid is not None:
+        if flip_test or compiled or dataset_index is not None or skeleton not in (None, solid.skeleton):
+            raise ValueError(
+                f"{weights}: finds people in 3D; it has no flip test, data sets or other keypoints, and is "
+                "not compiled"
+            )
+        return torch_network_3d(solid, device=device)
     trained = load_any(weights, dataset_index=dataset_index, skeleton=skeleton)
     return torch_network(
         trained, trained.skeleton or COCO, device=device, flip_test=flip_test, compiled=compiled

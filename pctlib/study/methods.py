@@ -12,7 +12,7 @@ from pctlib.checkpoints.vitpose import choose_dataset
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.vitpose import MultiDatasetEstimator
 from pctlib.skeletons import SKELETONS, Skeleton
-from pctlib.study.runs import CHOOSE, DESCRIPTION, WEIGHTS, Trained, load_estimator
+from pctlib.study.runs import CHOOSE, DESCRIPTION, WEIGHTS, Trained, load_estimator, load_finder_3d
 from pctlib.study.variants import run_folder
 
 Loader = Callable[[], Trained]
@@ -102,6 +102,11 @@ def load_any(
             )
         return trained if skeleton is None else trained._replace(skeleton=skeleton)
     return _published(*_of_dataset(read_official(path, skeleton=skeleton), dataset_index, path))
+
+
+def load_in_3d(path: str | Path) -> Trained | None:
+    """Read a run of a page that finds people in 3D, see `load_finder_3d`; None for anything else."""
+    return load_finder_3d(path) if (Path(path) / DESCRIPTION).is_file() else None
 
 
 def _of_dataset(

@@ -12,13 +12,15 @@ function, which builds the same thing untrained from what the description says:
     trained = load_estimator(folder)  # a `Trained`: the estimator and the crops that it expects
     anything = load_run(folder)  # also what is no estimator of poses
 
-`kind` is the name of the page or the stage. So every command that takes weights takes every run.
+`kind` is the name of the page or the stage. So every command that takes weights takes every run. What finds
+people in 3D has one function more, `finder_3d(run, model)`, for predictions of photographs.
 """
 
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import ModuleType
 from typing import Any, NamedTuple
 
 import torch
@@ -214,13 +216,38 @@ def _load(out_dir: Path, run: RunDescription) -> nn.Module:
     return model.to(memory_format=torch.channels_last).eval()
 
 
+def load_finder_3d(out_dir: str | Path) -> Trained | None:
+    """Read a run of a page that finds people in 3D; None where its page finds none.
+
+    Its `model` is a `pctlib.models.in_3d.Finder3D`: what the page's `finder_3d(run, model)` returns.
+
+    Raises:
+        FileNotFoundError, ValueError: as `load_run`; also if the run cannot find people in images alone.
+    """
+    out_dir = Path(out_dir)
+    run = read_run(out_dir)
+    finder = getattr(_module(run.kind), "finder_3d", None)
+    if finder is None:
+        return None
+    try:
+        found = finder(run, _load(out_dir, run)).eval()
+    except ValueError as error:
+        raise ValueError(f"{out_dir}: {error}") from error
+    return Trained(found, run.input_size, run.padding, run.udp, run.skeleton)
+
+
 def _builder(kind: str) -> Callable[[RunDescription], nn.Module]:
-    """Return the `build_run` of a stage or page; what is asked for must be a module of this folder."""
+    """Return the `build_run` of a stage or page."""
+    return _module(kind).build_run
+
+
+def _module(kind: str) -> ModuleType:
+    """Return the module of a stage or page; what is asked for must be a module of this folder."""
     here = Path(__file__).parent
     for file in (here / "stages" / f"{kind}.py", here / "pages" / kind / "study.py"):
         if kind.isidentifier() and file.is_file():
             module = ".".join(("pctlib", "study", *file.relative_to(here).with_suffix("").parts))
-            return importlib.import_module(module).build_run
+            return importlib.import_module(module)
     raise ValueError(f"kind: no stage or page {kind!r}")
 
 

@@ -25,6 +25,7 @@ from pctlib.profiles.profile import Profile
 from pctlib.rotations import rotation_to_6d
 from pctlib.study.crops import CropCache
 from pctlib.study.page import OpenPage
+from pctlib.study.pages.mesh.finder import MeshFinder
 from pctlib.study.pages.mesh.networks import Body, build_mesh_network, osx_size, study_body
 from pctlib.study.pages.mesh.task import BodyCrops, Found, MeshTask, find_meshes, true_meshes
 from pctlib.study.pages.mesh.trainings import AXIS_ANGLE, CROPS
@@ -220,6 +221,13 @@ def build_run(run: RunDescription) -> nn.Module:
     """Return the untrained network of a run."""
     section = MeshProfile(**run.sizes["section"])
     return build_mesh_network(run.sizes["variant"], section, study_body(section), seed=0)
+
+
+def finder_3d(run: RunDescription, model: nn.Module) -> MeshFinder:
+    """Return what finds people in images by the network of a run."""
+    section = MeshProfile(**run.sizes["section"])
+    enlarged = run.input_size[0] // section.input_height
+    return MeshFinder(model, study_body(section), run.skeleton, section=section, enlarged=enlarged)
 
 
 def _roots(crops: BodyCrops) -> np.ndarray:

@@ -10,34 +10,25 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from pctlib.io import read_tensors, write_tensors
 from pctlib.models.estimator import PoseEstimator
 from pctlib.models.representations.base import Keypoints, Representation
-from pctlib.models.representations.integral import Depth, IntegralRegression
 from pctlib.models.representations.lifting import Lifting
-from pctlib.models.representations.regression_3d import DirectRegression3D
 from pctlib.paths import resolve
 from pctlib.profiles.profile import Profile
-from pctlib.skeletons import COCO, Skeleton
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.features import Features, FrozenStage, mirrored_features
 from pctlib.study.pages.pose3d.measure import PREDICTIONS, PREDICTIONS_SUPPOSED, measure
 from pctlib.study.pages.pose3d.people import lifting_features, splits_3d
-from pctlib.study.pages.pose3d.trainings import BASE, DIRECT, LIFTED, LIFTED_TRUE, METHODS, PCT, TOKENIZERS
+from pctlib.study.pages.pose3d.study import Seen3D, build_head, describe, lifted_skeleton, settings_3d
+from pctlib.study.pages.pose3d.trainings import BASE, LIFTED, LIFTED_TRUE, METHODS, PCT, TOKENIZERS
 from pctlib.study.people import Splits, first_people
 from pctlib.study.predictions_3d import Predictions3D, load_predictions_3d, truth_3d
-from pctlib.study.runs import WEIGHTS
-from pctlib.study.stages.classifier import (
-    build_classifier,
-    freeze_backbone,
-    head_size,
-    train_head,
-)
+from pctlib.study.runs import RunDescription, load_run, read_run, save_run
+from pctlib.study.stages.classifier import freeze_backbone, train_head
 from pctlib.study.stages.heatmap import load_heatmap
 from pctlib.study.stages.tokenizer import load_tokenizer
 from pctlib.study.variants import check_variant, run_folder
 from pctlib.training.plan import mix_seed
-from pctlib.training.resume import load_weights
 
 if TYPE_CHECKING:
     from pctlib.study.page import OpenPage
@@ -55,11 +46,13 @@ class Frozen:
         heatmap: the model whose backbone is frozen, and whose 2D poses are lifted.
         stage: the frozen backbone, its people and their features.
         mirrored: features of the mirrored validation people; None: no flip test.
+        run: what the model is.
     """
 
     heatmap: PoseEstimator
     stage: FrozenStage
     mirrored: Features | None
+    run: RunDescription
 
 
 @dataclass
@@ -101,10 +94,7 @@ class Methods3D:
     @property
     def settings(self) -> Profile:
         """The profile with the stages of this page in the place of those of 2D."""
-        section = self.profile.pose3d
-        return self.profile.model_copy(
-            update={"tokenizer": section.tokenizer, "classifier": section.classifier}
-        )
+        return settings_3d(self.profile)
 
     def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, float]:
         """Train one method, or read it back; save its weights and predictions, and return its errors.
@@ -128,8 +118,9 @@ class Methods3D:
             progress=self.progress,
         )  # fmt: skip
         head = result.model.representation.eval()
-        weights = {name: t.clone() for name, t in head.state_dict().items()}
-        write_tensors(folder / WEIGHTS, weights)
+        skeleton_3d = self.people.train.skeleton_3d
+        run = describe(variant, self.settings, frozen.run, skeleton_3d)
+        save_run(folder, Seen3D(frozen.heatmap, head, skeleton_3d), run)
         trained = sum(p.numel() for p in head.parameters() if p.requires_grad)
         metrics = measure(head, stage, self.people.train, folder, mirrored=self._mirrored(head, frozen))
         return metrics | {"training seconds": result.seconds, "parameters (M)": trained / 1e6}
@@ -137,7 +128,8 @@ class Methods3D:
     def frozen(self, seed: int) -> Frozen:
         """Return the frozen backbone of a seed and its features; those of the last seed are kept."""
         if self._frozen is None or self._frozen[0] != seed:
-            heatmap = load_heatmap(resolve(self.study_dir) / f"heatmap-seed{seed}")
+            folder = resolve(self.study_dir) / f"heatmap-seed{seed}"
+            heatmap = load_heatmap(folder)
             stage = freeze_backbone(
                 self.settings, self.people, heatmap.backbone, seed=seed, progress=self.progress
             )
@@ -145,41 +137,17 @@ class Methods3D:
             if stage.val_features is not None and self.settings.classifier.flip_test:
                 options = {"device": self.profile.torch_device, "progress": self.progress}
                 mirrored = mirrored_features(heatmap.backbone, stage.val_crops, **options)
-            self._frozen = seed, Frozen(heatmap.to(self.profile.torch_device).eval(), stage, mirrored)
+            heatmap.to(self.profile.torch_device).eval()
+            self._frozen = seed, Frozen(heatmap, stage, mirrored, read_run(folder))
         return self._frozen[1]
 
     def build(self, variant: str, seed: int) -> Representation:
         """Return an untrained head; torch's global generator draws its weights."""
-        section, people = self.profile.pose3d, self.people.train
-        flip, size = people.skeleton_3d.flip_permutation, self.profile.crop.input_size
-        if variant in (LIFTED, LIFTED_TRUE):
-            skeleton = self.lifted_skeleton(variant)
-            sizes = section.lifting
-            return Lifting(
-                skeleton.num_keypoints,
-                flip,
-                keypoint_permutation=skeleton.flip_permutation,
-                input_size=size,
-                width=sizes.width,
-                num_blocks=sizes.blocks,
-                dropout=sizes.dropout,
-                max_norm=sizes.max_norm,
-            )
-        backbone = self.frozen(seed).heatmap.backbone
-        channels, stride = backbone.channels[-1], backbone.strides[-1]
+        tokenizer = None
         if variant == PCT:
             tokenizer = load_tokenizer(run_folder(Path(self.runs) / TOKENIZERS / f"seed{seed}", BASE))
-            return build_classifier(self.settings, backbone, tokenizer, people.skeleton_3d)
-        if variant == DIRECT:
-            head = head_size(self.settings.classifier)
-            return DirectRegression3D(channels, flip, input_size=size, feature_stride=stride, head=head)
-        return IntegralRegression.deconvolution(
-            channels,
-            flip,
-            input_size=size,
-            depth=Depth(section.depth_cells),
-            channels=section.volume_channels,
-        )
+        backbone, joints = self.frozen(seed).heatmap.backbone, self.people.train.skeleton_3d
+        return build_head(variant, self.settings, backbone, joints, tokenizer=tokenizer)
 
     def load(self, variant: str, seed: int) -> Representation:
         """Return the trained head of a run, in eval mode.
@@ -188,10 +156,8 @@ class Methods3D:
             FileNotFoundError: if it is not trained.
             ValueError: if the weights do not fit.
         """
-        head = self.build(variant, seed)
-        path = run_folder(Path(self.runs) / METHODS / f"seed{seed}", variant) / WEIGHTS
-        load_weights(head, read_tensors(path), path)
-        return head.to(self.profile.torch_device).eval()
+        run = load_run(run_folder(Path(self.runs) / METHODS / f"seed{seed}", variant))
+        return run.head.to(self.profile.torch_device).eval()
 
     def predictions(self, variant: str, seed: int, *, supposed: bool = False) -> Predictions3D:
         """Return what a run has predicted for the validation people.
@@ -209,10 +175,6 @@ class Methods3D:
             folder / (PREDICTIONS_SUPPOSED if supposed else PREDICTIONS),
             self.frozen(seed).stage.val_crops.people,
         )
-
-    def lifted_skeleton(self, variant: str) -> Skeleton:
-        """Return the keypoint set that a lifting method takes: that of the joints, or of the heatmaps."""
-        return self.people.train.skeleton_3d if variant == LIFTED_TRUE else COCO
 
     def _mirrored(self, head: Representation, frozen: Frozen) -> Features | None:
         """Return what the flip test merges with; lifting has none, its input is symmetric by training."""
@@ -242,7 +204,7 @@ class Methods3D:
             people,
             pixels,
             np.ones(pixels.shape[:2], dtype=bool),
-            skeleton=self.lifted_skeleton(variant),
+            skeleton=lifted_skeleton(variant, people.skeleton_3d),
             input_size=self.profile.crop.input_size,
             padding=self.profile.crop.evaluation_padding,
             mirrored=mirrored,

@@ -12,8 +12,10 @@ from bs4 import BeautifulSoup
 from pctlib.data.procedural.bodies import read_bodies
 from pctlib.data.procedural.generate import generate
 from pctlib.data.procedural.reader import read_procedural
+from pctlib.inference.predictor import Predictor
 from pctlib.profiles.pages import MeshProfile
 from pctlib.profiles.profile import load_profile
+from pctlib.skeletons import COCO, SMPL
 from pctlib.study.pages.mesh import inside, report
 from pctlib.study.pages.mesh.networks import study_body
 from pctlib.study.pages.mesh.study import ERRORS, MEAN, MEAN_TURNED, MeshStudy, load_errors
@@ -86,6 +88,32 @@ def test_a_trained_network_is_read_back(study, trained):
     np.testing.assert_allclose(
         found.errors["MPVPE all"], load_errors(folder / ERRORS)["MPVPE all"], rtol=1e-3
     )
+
+
+@pytest.mark.parametrize("variant", [FULL, CROPS])
+def test_a_run_finds_meshes_in_photographs(study, trained, variant):
+    """The predictor's surface is that of the study, its joints lie in it, its pixels are their picture."""
+    folder, people = run_folder(trained[0] / "seed0", variant), study.splits.val
+    found = study.find(variant, study.load(folder))
+    predictor = Predictor(folder)
+    x, y, w, h = people.boxes_xywh[0]
+    person = predictor(people.image_files[0], boxes=[[x, y, x + w, y + h]])
+    regressor = study.body.model.joint_regressor[0].cpu().numpy()
+    about = 1000 * (found.vertices[0] - regressor @ found.vertices[0])
+    shown = person.vertices[0] - regressor @ person.vertices[0]
+    assert np.abs(shown - about).max() < 30, "crops are cut once, not twice"
+    assert person.faces.max() == person.vertices.shape[1] - 1
+    joints = dict(zip(SMPL.keypoint_names, person.joints_3d[0], strict=True))
+    np.testing.assert_array_equal(joints["pelvis"], 0)
+    low, high = person.vertices[0].min(0), person.vertices[0].max(0)
+    assert all((low - 50 < place).all() and (place < high + 50).all() for place in joints.values())
+    # one camera sees them all: pixels are a linear picture of joints that are metres away
+    flat = np.stack([joints[name] for name in SMPL.keypoint_names if name in COCO.keypoint_names])
+    seen = person.keypoints[0][[COCO.index(n) for n in SMPL.keypoint_names if n in COCO.keypoint_names]]
+    for axis in (0, 1):
+        slope, start = np.polyfit(flat[:, axis], seen[:, axis], 1)
+        assert slope > 0
+        np.testing.assert_allclose(slope * flat[:, axis] + start, seen[:, axis], atol=0.02 * max(w, h))
 
 
 def test_truth_is_the_truth(study):

@@ -1,6 +1,7 @@
 """Page 14 at the tests' size: every method trains, is read back and measured; tables hold what they say."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -8,11 +9,14 @@ import pytest
 import torch
 from helpers.study_people import make_people
 
+from pctlib.inference.predictor import Predictor
 from pctlib.models.representations.lifting import Lifting
 from pctlib.profiles.profile import load_profile
 from pctlib.reporting.tables import interval_ends
 from pctlib.skeletons import COCO, H36M
+from pctlib.study.crops import predict_people
 from pctlib.study.floor import FLOOR
+from pctlib.study.methods import load_any
 from pctlib.study.pages.pose3d import inside, measure, pictures, report
 from pctlib.study.pages.pose3d.methods import Methods3D
 from pctlib.study.pages.pose3d.people import lifting_features, splits_3d
@@ -117,6 +121,47 @@ def test_without_kept_features_a_head_learns_from_the_images(page, tmp_path):
     assert judge_3d(study.people.val, Predictions3D(poses, poses[..., 0]))["MPJPE mm"] == (
         pytest.approx(metrics["MPJPE mm"], rel=1e-4)
     )
+
+
+@pytest.mark.parametrize("method", [DIRECT, PCT, LIFTED])
+def test_a_run_finds_poses_in_3d_in_photographs(page, method):
+    """The predictor's millimetres are those of the study, its pixels those of the heatmaps."""
+    _, study, _, _ = page
+    frozen, people = study.frozen(0), study.people.val
+    predictor = Predictor(run_folder(Path(study.runs) / METHODS / "seed0", method), batch_size=4)
+    corners = np.concatenate(
+        [people.boxes_xywh[:, :2], people.boxes_xywh[:, :2] + people.boxes_xywh[:, 2:]], 1
+    )
+    found = predictor(list(people.image_files), boxes=list(corners[:, None]))
+    if method == LIFTED:
+        poses = study.predictions(LIFTED, 0).poses
+    else:
+        poses = measure.to_people(
+            study.load(method, 0), *measure.find(study.load(method, 0), frozen.stage, None), people
+        ).poses
+    flat = predict_people(frozen.heatmap, frozen.stage.val_crops).keypoints_image
+    for row, person in enumerate(found):
+        assert person.joints_3d.shape == (1, 17, 3)
+        assert person.skeleton_3d == H36M
+        assert person.vertices is None
+        np.testing.assert_array_equal(person.joints_3d[:, 0], 0)
+        assert np.abs(person.joints_3d[0] - poses[row]).max() < 15, "crops are cut once, not twice"
+        assert np.median(np.abs(person.keypoints[0] - flat[row])) < 3
+    entry = found[0].coco_results(1)[0]
+    assert np.allclose(entry["joints_3d"], found[0].joints_3d.ravel(), atol=0.06)
+
+
+def test_methods_that_need_more_than_an_image_say_so(page):
+    _, study, _, _ = page
+    runs = Path(study.runs) / METHODS / "seed0"
+    with pytest.raises(ValueError, match="says pixels and depths: millimetres need the camera"):
+        Predictor(run_folder(runs, VOLUME))
+    with pytest.raises(ValueError, match="lifts true 2D joints and sees no images"):
+        Predictor(run_folder(runs, LIFTED_TRUE))
+    with pytest.raises(ValueError, match="finds people in 3D; it has no flip test"):
+        Predictor(run_folder(runs, DIRECT), flip_test=True)
+    with pytest.raises(ValueError, match="expected an estimator of poses, got Seen3D"):
+        load_any(run_folder(runs, DIRECT))
 
 
 def test_settings_change_what_is_trained(page):
