@@ -15,7 +15,7 @@ from pctlib.inference.predictor import Cut, Predictor
 from pctlib.inference.records import Records
 from pctlib.inference.sources import Source
 from pctlib.inference.tracking import OneEuro, Tracker
-from pctlib.inference.videos import Frame, describe_video, read_frames, write_video
+from pctlib.inference.videos import Frame, describe_video, load_av, read_frames, write_video
 
 _AHEAD = 4  # photographs that are read while the network is at work
 _READERS = 2
@@ -59,9 +59,12 @@ def predict_folder(
     Raises:
         ValueError: if `out` holds results of other settings.
         OSError: if nothing can be written there.
+        ModuleNotFoundError: if there is a video, and PyAV is not installed.
     """
     records, broken = Records(Path(out), options.settings), {}
     waiting = [source for source in sources if not records.has(source, drawn=options.draw)]
+    if any(source.is_video for source in waiting):
+        load_av()  # what is missing is said before anything is done
     if waiting and options.boxes is None and not options.whole:
         predictor.prepare_detector()  # not in the threads that read; and its error stops the run
     _photographs(predictor, [each for each in waiting if not each.is_video], records, options, broken)

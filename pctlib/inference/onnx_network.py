@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -92,11 +93,21 @@ def _described(texts: dict[str, str], file: str | Path) -> dict[str, Any]:
         raise ValueError(f"{file}: the metadata are not JSON values ({error})") from error
 
 
-def _session(file: Path, device: str, threads: int) -> Any:
+def load_onnxruntime() -> ModuleType:
+    """Return onnxruntime.
+
+    Raises:
+        ModuleNotFoundError: if it is not installed; says how it is.
+    """
     try:
         import onnxruntime
     except ModuleNotFoundError as error:
         raise ModuleNotFoundError("ONNX files need onnxruntime: pip install 'pctlib[onnx]'") from error
+    return onnxruntime
+
+
+def _session(file: Path, device: str, threads: int) -> Any:
+    onnxruntime = load_onnxruntime()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads, options.log_severity_level = threads, 3
     wanted = ["CUDAExecutionProvider"] if device == "cuda" else []

@@ -4,10 +4,13 @@ import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from pctlib.inference.network import PoseNetwork
+from pctlib.inference.predictor import Predictor
+from pctlib.inference.sources import find_sources
 
 _NOISE = 1 / 16  # grey levels: less than what a picture's 8 bits leave open
 _DRAWS = 3
@@ -29,6 +32,27 @@ class Parity:
     score: float
     keypoints: int
     undecided: int
+
+
+def crops_to_compare(network: PoseNetwork, folder: str | Path | None = None) -> dict[str, np.ndarray]:
+    """Return what forms of a network are compared on, uint8 [B, H, W, 3] by kind.
+
+    Args:
+        network: says how large crops are.
+        folder: with photographs, of which 16 are taken whole; None: random crops alone.
+
+    Raises:
+        FileNotFoundError: if there is no such folder.
+        ValueError: if it holds no pictures, or one cannot be read; names it.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, (8, *network.input_size, 3), dtype=np.uint8)
+    if folder is None:
+        return {"random crops": noise}
+    pictures = [source for source in find_sources([folder]) if not source.is_video][:16]
+    if not pictures:
+        raise ValueError(f"{folder}: no pictures to compare on")
+    cuts = [Predictor(network).cut(each.file, whole_image=True) for each in pictures]
+    return {"random crops": noise, "photographs": np.stack([cut.crops[0] for cut in cuts])}
 
 
 def compare(

@@ -40,7 +40,7 @@ def describe_video(file: str | Path) -> Video:
         ValueError: if it is no video that can be read; names the file.
         ModuleNotFoundError: if PyAV is not installed.
     """
-    av = _av()
+    av = load_av()
     try:
         with av.open(str(existing_file(file))) as container:
             stream = _stream(container, file)
@@ -57,7 +57,7 @@ def read_frames(file: str | Path) -> Iterator[Frame]:
     Raises:
         ValueError: if the file is damaged or cut off, after the frames before that place; says how many.
     """
-    av, number = _av(), 0
+    av, number = load_av(), 0
     try:
         with av.open(str(existing_file(file))) as container:
             stream = _stream(container, file)
@@ -83,7 +83,7 @@ def write_video(file: str | Path, pictures: Iterable[Image.Image], *, rate: Frac
 
 
 def _encode(file: Path, pictures: Iterable[Image.Image], rate: Fraction) -> None:
-    av = _av()
+    av = load_av()
     with av.open(str(file), "w", format="mp4", options={"movflags": "faststart"}) as container:
         stream = container.add_stream("libx264", rate=rate.limit_denominator(65535))
         stream.pix_fmt, stream.options = "yuv420p", {"crf": "20"}
@@ -103,7 +103,12 @@ def _stream(container: Any, file: str | Path) -> Any:
     return container.streams.video[0]
 
 
-def _av() -> ModuleType:
+def load_av() -> ModuleType:
+    """Return PyAV.
+
+    Raises:
+        ModuleNotFoundError: if it is not installed; says how it is.
+    """
     try:
         import av
     except ModuleNotFoundError as error:

@@ -163,3 +163,15 @@ def test_a_video_that_ends_early_is_kept_as_far_as_it_goes(tmp_path):
     assert len(list(read_frames(tmp_path / "out/drawn/clip.mp4"))) == count
     (tmp_path / "clip.mp4").write_text("no video")
     assert "not a video" in run(tmp_path / "clip.mp4", tmp_path / "other")[str(tmp_path / "clip.mp4")]
+
+
+def test_without_the_reader_of_videos_nothing_is_begun(photographs, tmp_path, monkeypatch):
+    (photographs / "b.mp4").write_bytes(b"0")
+
+    def load_av():
+        raise ModuleNotFoundError("videos need PyAV")
+
+    monkeypatch.setattr("pctlib.inference.folder.load_av", load_av)
+    with pytest.raises(ModuleNotFoundError, match="videos need PyAV"):
+        run(photographs, tmp_path / "out")
+    assert not (tmp_path / "out" / "drawn").exists()

@@ -277,6 +277,19 @@ def test_times_are_of_each_form_and_batch():
     assert all(value > 0 for values in times.values() for value in values.values())
 
 
+def test_no_file_is_written_where_nothing_can_prove_it(tmp_path):
+    torch.save({"state_dict": random_vitpose(0, dim=384, depth=1, decoder="simple")}, tmp_path / "vit.pth")
+    arguments = ["export", str(tmp_path / "vit.pth"), "--out", str(tmp_path / "m.onnx"), "--crops"]
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/film.mp4").write_bytes(b"0")
+    done = CliRunner().invoke(app, [*arguments, str(tmp_path / "in")])
+    assert "in: no pictures to compare on" in str(done.exception)
+    (tmp_path / "in/broken.jpg").write_text("no picture")
+    done = CliRunner().invoke(app, [*arguments, str(tmp_path / "in")])
+    assert "broken.jpg: not an image" in str(done.exception)
+    assert not (tmp_path / "m.onnx").exists()
+
+
 def test_the_command_proves_what_it_writes(tmp_path, monkeypatch):
     torch.save({"state_dict": random_vitpose(0, dim=384, depth=1, decoder="simple")}, tmp_path / "vit.pth")
     curve = '{"scores": [0, 1], "probabilities": [0.25, 0.5]}'
