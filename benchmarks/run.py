@@ -13,6 +13,7 @@ from benchmarks import (
     bench_inputs,
     bench_metrics,
     bench_people,
+    bench_photographs,
     bench_reading,
 )
 from benchmarks.common import Row
@@ -27,6 +28,7 @@ MODULES = (
     bench_reading,
     bench_estimators,
     bench_distillation,
+    bench_photographs,
     bench_explorer,
 )
 
