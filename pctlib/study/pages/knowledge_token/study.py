@@ -29,8 +29,7 @@ from pctlib.study.pages.knowledge_token.trainings import (
 )
 from pctlib.study.pages.vitpose import build_vitpose
 from pctlib.study.people import Splits
-from pctlib.study.predictions import judge
-from pctlib.study.runs import Fitted, RunDescription, fit_estimator
+from pctlib.study.runs import Fitted, RunDescription, fit_estimator, save_fitted
 from pctlib.study.tasks import EstimatorTask
 from pctlib.study.teachers import read_teacher
 from pctlib.study.variants import check_variant, run_folder
@@ -144,7 +143,10 @@ class KnowledgeTokenStudy(SectionCrops):
             return self._fit(teacher, size, seed, run_folder(runs, TEACHER))
         teacher.to(self.profile.torch_device).eval()
         predictions = predict_people(teacher, self.val_crops, flip_test=self.flip_test)
-        return Fitted(teacher, judge(self.val_crops.people, predictions))
+        run = RunDescription.of_crops("knowledge_token", self.val_crops, _sizes(teacher, size))
+        out_dir = run_folder(runs, TEACHER)
+        fitted = save_fitted(teacher, [], predictions, crops=self.val_crops, out_dir=out_dir, run=run)
+        return Fitted(teacher, {k: v for k, v in fitted.metrics.items() if k != "training seconds"})
 
     def _fit_token(self, seed: int, runs: Path) -> Fitted:
         teacher = self.fit(TEACHER, seed, runs).model
@@ -199,11 +201,16 @@ class KnowledgeTokenStudy(SectionCrops):
             seed=seed,
             out_dir=folder,
             kind="knowledge_token",
-            sizes={"vitpose": size.model_dump(mode="json"), "token": isinstance(model.backbone, TokenViT)},
+            sizes=_sizes(model, size),
             flip_test=self.flip_test,
             device=self.profile.device,
             progress=self.progress,
         )
+
+
+def _sizes(model: PoseEstimator, size: VitSizeProfile) -> dict[str, Any]:
+    """Return what `build_run` builds a model from."""
+    return {"vitpose": size.model_dump(mode="json"), "token": isinstance(model.backbone, TokenViT)}
 
 
 def build_run(run: RunDescription) -> PoseEstimator:

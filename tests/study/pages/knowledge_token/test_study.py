@@ -14,7 +14,8 @@ from pctlib.profiles.pages import KnowledgeTokenProfile
 from pctlib.profiles.profile import load_profile
 from pctlib.skeletons import MPII
 from pctlib.study.crops import predict_people
-from pctlib.study.pages.knowledge_token.inside import one_joint, trained_models
+from pctlib.study.inside import trained_estimators
+from pctlib.study.pages.knowledge_token.inside import one_joint
 from pctlib.study.pages.knowledge_token.study import KnowledgeTokenStudy, published_teacher
 from pctlib.study.pages.knowledge_token.trainings import (
     BOTH,
@@ -209,7 +210,7 @@ def test_a_teacher_that_does_not_fit_is_refused_before_training(finished, splits
 
 def test_label_teacher_and_students_are_read_as_they_were_trained(finished, tmp_path):
     study, _, runs = finished
-    models = trained_models(study, runs)
+    models = trained_estimators(runs, (TEACHER, NONE, OUTPUT))
     assert list(models) == [TEACHER, NONE, OUTPUT]
     people = study.val_crops.people
     person, joint = np.argwhere(people.visible == 2)[0]
@@ -225,11 +226,12 @@ def test_label_teacher_and_students_are_read_as_they_were_trained(finished, tmp_
         np.testing.assert_allclose(found.keypoints_image, saved.keypoints_image, atol=1e-3)
 
 
-def test_a_given_teacher_is_read_from_its_file(finished, splits, tmp_path):
+def test_a_given_teacher_is_a_run_as_those_that_are_trained(finished, splits, tmp_path):
     _, _, runs = finished
     weights = run_folder(runs, TEACHER) / "model.safetensors"
     given = KnowledgeTokenStudy(profile(teacher_weights=str(weights)), splits, progress=False)
-    [(name, model)] = trained_models(given, tmp_path).items()
+    given(TEACHER, 0, run_folder(tmp_path, TEACHER))
+    [(name, model)] = trained_estimators(tmp_path, (TEACHER, NONE, OUTPUT)).items()
     assert name == TEACHER
     assert not model.training
     assert equal_states(dict(model.state_dict()), read_tensors(weights))
