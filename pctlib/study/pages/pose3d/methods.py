@@ -17,7 +17,7 @@ from pctlib.paths import resolve
 from pctlib.profiles.profile import Profile
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.features import Features, FrozenStage, mirrored_features
-from pctlib.study.pages.pose3d.measure import PREDICTIONS, PREDICTIONS_SUPPOSED, measure
+from pctlib.study.pages.pose3d.measure import PREDICTIONS, measure
 from pctlib.study.pages.pose3d.people import lifting_features, splits_3d
 from pctlib.study.pages.pose3d.study import Seen3D, build_head, describe, lifted_skeleton, settings_3d
 from pctlib.study.pages.pose3d.trainings import BASE, LIFTED, LIFTED_TRUE, METHODS, PCT, TOKENIZERS
@@ -159,22 +159,14 @@ class Methods3D:
         run = load_run(run_folder(Path(self.runs) / METHODS / f"seed{seed}", variant))
         return run.head.to(self.profile.torch_device).eval()
 
-    def predictions(self, variant: str, seed: int, *, supposed: bool = False) -> Predictions3D:
-        """Return what a run has predicted for the validation people.
-
-        Args:
-            variant: the method.
-            seed: of the run.
-            supposed: with a root depth from bones in the place of the true one.
+    def predictions(self, variant: str, seed: int) -> Predictions3D:
+        """Return what a run has predicted for the validation people, with the true depth of the root.
 
         Raises:
             FileNotFoundError: if there is no such run.
         """
         folder = run_folder(Path(self.runs) / METHODS / f"seed{seed}", variant)
-        return load_predictions_3d(
-            folder / (PREDICTIONS_SUPPOSED if supposed else PREDICTIONS),
-            self.frozen(seed).stage.val_crops.people,
-        )
+        return load_predictions_3d(folder / PREDICTIONS, self.frozen(seed).stage.val_crops.people)
 
     def _mirrored(self, head: Representation, frozen: Frozen) -> Features | None:
         """Return what the flip test merges with; lifting has none, its input is symmetric by training."""
