@@ -90,15 +90,17 @@ class Browser:
             screenshot: whether to take a picture of the whole page.
 
         Raises:
+            FileNotFoundError: if there is no such file: the browser's own page about that has no faults.
             TimeoutError: if the page does not finish loading.
         """
+        address = Path(path).resolve(strict=True).as_uri()
         phone, theme = width <= 500, "dark" if dark else "light"
         metrics = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": phone}
         self._send("Emulation.setDeviceMetricsOverride", **metrics)
         feature = {"name": "prefers-color-scheme", "value": theme}
         self._send("Emulation.setEmulatedMedia", features=[feature])
         self._events.clear()
-        self._send("Page.navigate", url=Path(path).resolve().as_uri())
+        self._send("Page.navigate", url=address)
         self._wait_for("Page.loadEventFired")
         problems = json.loads(self.evaluate(AUDIT))
         image = self._screenshot() if screenshot else b""

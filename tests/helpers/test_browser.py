@@ -77,3 +77,8 @@ def test_each_problem_is_seen(browser, tmp_path, body, problem):
 def test_missing_browser_is_none(monkeypatch):
     monkeypatch.setenv("PATH", "")
     assert find_chromium() is None
+
+
+def test_a_page_that_is_not_there_is_no_page_without_faults(browser, tmp_path):
+    with pytest.raises(FileNotFoundError, match="nowhere"):
+        browser.visit(tmp_path / "nowhere.html")
