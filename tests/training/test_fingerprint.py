@@ -46,10 +46,10 @@ def test_code_counts_and_words_do_not(fingerprint):
 
 
 def test_every_part_of_the_model_and_the_task_count():
-    from pctlib.models.layers import Mlp
+    from pctlib.models.layers import LinearNormRelu
 
     plain = code_fingerprint(nn.Linear(1, 1), object())
-    with_part = code_fingerprint(nn.Sequential(nn.Linear(1, 1), Mlp(2, 2)), object())
+    with_part = code_fingerprint(nn.Sequential(nn.Linear(1, 1), LinearNormRelu(2, 2)), object())
     assert plain == code_fingerprint(nn.Conv2d(1, 1, 1), object())  # torch's own code is left to its version
     assert with_part != plain
-    assert code_fingerprint(nn.Linear(1, 1), Mlp(2, 2)) == with_part
+    assert code_fingerprint(nn.Linear(1, 1), LinearNormRelu(2, 2)) == with_part

@@ -150,7 +150,7 @@ def test_a_page_more_makes_no_other_run_again(study):
 
 def test_a_point_more_in_the_profile_is_one_tokenizer_more(study):
     profile = study / "workflow" / "sizes" / "smoke.yml"
-    with edited(profile, "codebook_sizes: [8, 16]", "codebook_sizes: [8, 16, 32]"):
+    with edited(profile, "grid: {codebook_sizes: [8, 16]", "grid: {codebook_sizes: [8, 16, 32]"):
         assert planned_jobs(study) == {"grid": 1, "results": 1}
     with edited(profile, "jobs: seed", "jobs: variant"):
         jobs = planned_jobs(study)
