@@ -167,7 +167,7 @@ def test_a_seed_more_is_a_job_a_page_and_seed(study):
     profile = study / "workflow" / "sizes" / "smoke.yml"
     with edited(profile, "seeds: [0]", "seeds: [0, 1]"):
         jobs = planned_jobs(study)
-    several = [page.name for page in PAGES if page.trains and page.seeds == "all"]
+    several = [page.name for page in layout().steps if page.trains and page.seeds == "all"]
     once = {"occlusion", "results", *several}
     assert {rule: jobs[rule] for rule in once} == dict.fromkeys(once, 1)
     assert [jobs[rule] for rule in ("tokenizer", "heatmap", "classifier")] == [1, 1, 1]
