@@ -13,7 +13,7 @@ from pctlib.commands import app
 if TYPE_CHECKING:
     from pctlib.study.page import OpenPage
 
-_SAID = ("val_error px", "val_PCK@0.2 all", "val_AP")  # of what is measured, where there is such
+_SAID = ("val_error px", "val_PCK@0.1 all", "val_AP")  # of what is measured, where there is such
 
 
 @app.command("train")

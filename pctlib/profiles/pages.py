@@ -169,14 +169,31 @@ class WholeNetworksProfile(Section):
 
     representations: tuple[str, ...] = Field(min_length=1, description="names in the table of heads")
     backbones: tuple[BackboneProfile, ...] = Field(min_length=1)
+    from_scratch: tuple[str, ...] = Field(
+        default=(), description="representations that are trained with the first backbone from nothing, too"
+    )
     vitpose: VitSizeProfile | None = Field(default=None, description="trained by its own optimiser's values")
     training: TrainingSettings
+
+    @property
+    def networks(self) -> dict[tuple[str, str], BackboneProfile]:
+        """The backbone of every network, by what tables call it and the representation."""
+        found = {(b.name, name): b for b in self.backbones for name in self.representations}
+        plain = self.backbones[0].model_copy(update={"weights": "none"})
+        return found | {(self.scratch_title, name): plain for name in self.from_scratch}
+
+    @property
+    def scratch_title(self) -> str:
+        """What tables call the first backbone where it starts from nothing."""
+        return f"{self.backbones[0].name}, from scratch"
 
     @model_validator(mode="after")
     def _distinct_and_equal(self) -> "WholeNetworksProfile":
         names = [backbone.name for backbone in self.backbones]
         if len(set(names)) < len(names):
             raise ValueError(f"backbones: expected distinct names, got {names}")
+        if self.from_scratch and self.backbones[0].weights == "none":
+            raise ValueError(f"from_scratch: {names[0]} starts from nothing in every network already")
         own, shared = self.vitpose and self.vitpose.training, self.training
         if own and (own.epochs, own.batch_size) != (shared.epochs, shared.batch_size):
             raise ValueError(
@@ -192,6 +209,8 @@ class RivalsProfile(FamilyProfile):
     systems: tuple[str, ...] = Field(
         min_length=1, description="keys of models.rivals.SMALL or, at published size, models.published.RIVALS"
     )
+    input_height: int | None = Field(default=None, ge=32, description="of small ones; None: of the page")
+    input_width: int | None = Field(default=None, ge=32)
     training: TrainingSettings
 
 
@@ -212,6 +231,13 @@ class ComparisonProfile(FamilyProfile):
     def input_size(self) -> tuple[int, int]:
         """(height, width) of the input of the whole networks."""
         return self.input_height, self.input_width
+
+    @property
+    def rival_size(self) -> tuple[int, int]:
+        """(height, width) of the input of small rivals."""
+        own = self.rivals
+        height, width = (own.input_height, own.input_width) if own else (None, None)
+        return height or self.input_height, width or self.input_width
 
 
 class SimCCModelProfile(Section):

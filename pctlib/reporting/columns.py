@@ -36,6 +36,9 @@ def _share(title: str, best: Literal["max", "min", ""]) -> Column:
 
 COLUMNS: Mapping[str, Column] = MappingProxyType(
     {
+        "PCK@0.1 all": _share("PCK@0.1", "max"),
+        "PCK@0.1 seen": _share("PCK@0.1, seen joints", "max"),
+        "PCK@0.1 hidden": _share("PCK@0.1, hidden joints", "max"),
         "PCK@0.2 all": _share("PCK@0.2", "max"),
         "PCK@0.2 seen": _share("PCK@0.2, seen joints", "max"),
         "PCK@0.2 hidden": _share("PCK@0.2, hidden joints", "max"),

@@ -38,7 +38,7 @@ def difference_in_words(
     """Return one sentence: how far a variant is above or below another, and whether that can be chance.
 
     Args as of `difference`, and:
-        what: the metric as the sentence names it, with its unit, such as "points of PCK@0.2".
+        what: the metric as the sentence names it, with its unit, such as "points of PCK@0.1".
     """
     names = f"'{variant}' against '{base}'"
     found = difference(frame, metric, variant, base, scale=scale)

@@ -17,7 +17,7 @@ from pctlib.metrics.pck import by_visibility, distances, longer_sides, pck_metri
 from pctlib.profiles.sections import CropProfile
 from pctlib.reporting.columns import shown
 
-MAIN = ("PCK@0.2 seen", "PCK@0.2 hidden", "AP", "AR", "NME seen", "NME hidden")
+MAIN = ("PCK@0.1 seen", "PCK@0.1 hidden", "AP", "AR", "NME seen", "NME hidden")
 """Metrics of the main results."""
 
 

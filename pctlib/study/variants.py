@@ -20,7 +20,7 @@ from pctlib.workflow.pages import FAILED, slug
 if TYPE_CHECKING:
     from pctlib.study.page import OpenPage
 
-ACCURACY = ("PCK@0.2 all", "PCK@0.2 seen", "PCK@0.2 hidden", "NME all", "AP")
+ACCURACY = ("PCK@0.1 all", "PCK@0.1 seen", "PCK@0.1 hidden", "NME all", "AP")
 """What a page of variants of one network shows of each."""
 
 _RESULTS = ("model.safetensors", "predictions.npz")  # of a training that did not fail

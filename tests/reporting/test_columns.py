@@ -21,7 +21,7 @@ def test_values_are_scaled():
 
 
 def test_an_unknown_metric_is_named():
-    with pytest.raises(ValueError, match=r"metric: expected one of PCK@0.2 all, .*, got 'PCKh'"):
+    with pytest.raises(ValueError, match=r"metric: expected one of PCK@0.1 all, .*, got 'PCKh'"):
         column("PCKh")
 
 

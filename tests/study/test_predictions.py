@@ -27,7 +27,7 @@ def predicted(people, offset=0.0):
 
 def test_the_truth_is_judged_perfect(people):
     metrics = judge(people, predicted(people))
-    assert metrics["PCK@0.2 seen"] == metrics["PCK@0.2 hidden"] == metrics["AP"] == 1
+    assert metrics["PCK@0.1 seen"] == metrics["PCK@0.1 hidden"] == metrics["AP"] == 1
     assert metrics["NME all"] == 0
 
 
@@ -69,9 +69,9 @@ def test_people_are_chosen_by_rule():
 
 def test_the_main_results_have_a_row_a_method_under_the_titles_of_all_tables():
     frame = results_frame(
-        {"PCT": {"PCK@0.2 seen": 0.5, "AP": 0.25, "error px": 3.0}, "heatmap": {"AP": 0.75}}
+        {"PCT": {"PCK@0.1 seen": 0.5, "AP": 0.25, "error px": 3.0}, "heatmap": {"AP": 0.75}}
     )
     assert frame["method"].tolist() == ["PCT", "heatmap"]
     assert frame["OKS-AP (%)"].tolist() == [25, 75]
-    assert frame["PCK@0.2, seen joints (%)"].tolist()[0] == 50
+    assert frame["PCK@0.1, seen joints (%)"].tolist()[0] == 50
     assert len(frame.columns) == 3

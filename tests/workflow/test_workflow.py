@@ -98,7 +98,7 @@ def test_numbers_of_the_index_come_from_the_files(study):
     report = study / "reports" / "smoke"
     metrics = json.loads((report / "classifier-seed0" / "metrics.json").read_text())
     index = (report / "index.html").read_text()
-    assert f"{100 * metrics['PCK@0.2 seen']:.1f} %" in index
+    assert f"{100 * metrics['PCK@0.1 seen']:.1f} %" in index
     assert index.count(ONE_SEED) == 1
 
 

@@ -15,7 +15,7 @@ from pctlib.study.variants import FAILED, bars_of, summarise
 
 ALL_GIVEN, SOME_HIDDEN = "all joints given", "some joints hidden"
 _ERRORS = {"error px": ALL_GIVEN, "error px, some hidden": SOME_HIDDEN}
-_CLASSIFIERS = ("PCK@0.2 seen", "PCK@0.2 hidden", "NME seen", "NME hidden")
+_CLASSIFIERS = ("PCK@0.1 seen", "PCK@0.1 hidden", "NME seen", "NME hidden")
 
 
 def tokenizer_columns(profile: Profile) -> dict[str, Column]:
@@ -99,7 +99,7 @@ def pck_bars(table: pd.DataFrame) -> pd.DataFrame:
     """Return the PCK of `classifier_table`, with the mean pose, one row a bar."""
     rows = []
     for joints in ("seen", "hidden"):
-        for name, value in zip(table.iloc[:, 0], table[column(f"PCK@0.2 {joints}").heading], strict=True):
+        for name, value in zip(table.iloc[:, 0], table[column(f"PCK@0.1 {joints}").heading], strict=True):
             rows.append({"classifier": name, "joints": joints} | interval_ends(value))
     return pd.DataFrame(rows)
 
@@ -121,8 +121,8 @@ def choices_finding(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profile
         ),
         _composition(tokenizers),
         _encoders(tokenizers),
-        _differences(classifiers, "PCK@0.2 seen", base, "PCK@0.2 of seen joints in %", scale=100.0),
-        _differences(classifiers, "PCK@0.2 hidden", base, "PCK@0.2 of hidden joints in %", scale=100.0),
+        _differences(classifiers, "PCK@0.1 seen", base, "PCK@0.1 of seen joints in %", scale=100.0),
+        _differences(classifiers, "PCK@0.1 hidden", base, "PCK@0.1 of hidden joints in %", scale=100.0),
         interval_note(tokenizers),
         failures(tokenizers),
         failures(classifiers[classifiers["variant"].str.endswith(", soft")]),
@@ -143,7 +143,7 @@ def choices_headline(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profil
     ]
     words = "; ".join(part for part in parts if part)
     errors = f"Change of the reconstruction error, in px, against the profile's tokenizer: {words}."
-    metric, base = "PCK@0.2 seen", f"{BOTH}, soft"
+    metric, base = "PCK@0.1 seen", f"{BOTH}, soft"
     losses = [n for n in dict.fromkeys(classifiers["variant"]) if n != base]
     changes = [f"'{n}' {change_in_words(classifiers, metric, n, base)}" for n in losses]
     seen = f"Seen joints found, against '{base}', in points: {', '.join(changes)}." if changes else ""

@@ -22,6 +22,7 @@ from pctlib.study.pages.comparison.heads import HEADS, Parts, build_head, check_
 from pctlib.study.pages.comparison.trainings import FROZEN, RIVAL, VIT, WHOLE, compared
 from pctlib.study.pages.vitpose import build_vitpose
 from pctlib.study.stages.heatmap import build_backbone
+from pctlib.training.shipped import starting_backbone
 
 
 class Variant(NamedTuple):
@@ -50,7 +51,9 @@ def variants(profile: Profile) -> dict[str, Variant]:
         ValueError: if the profile has no comparison, or names an unknown representation or rival.
     """
     section = comparison_section(profile)
-    for name in (*section.frozen.representations, *(section.whole.representations if section.whole else ())):
+    whole = section.whole
+    in_whole = (*whole.representations, *whole.from_scratch) if whole else ()
+    for name in (*section.frozen.representations, *in_whole):
         check_head(name)
     for name in section.rivals.systems if section.rivals is not None else ():
         if name not in SMALL and name not in RIVALS:
@@ -84,9 +87,12 @@ def sized_profile(variant: Variant, profile: Profile) -> Profile:
     """Return the profile with the input size of a variant, and Gaussians as wide beside the person."""
     if variant.kind == FROZEN:
         return profile
-    at_published_size = variant.kind == RIVAL and variant.backbone in RIVALS
     section = comparison_section(profile)
-    height, width = RIVALS[variant.backbone].input_size if at_published_size else section.input_size
+    if variant.kind == RIVAL:
+        published = RIVALS.get(variant.backbone)
+        height, width = published.input_size if published else section.rival_size
+    else:
+        height, width = section.input_size
     crop = profile.crop.model_copy(update={"input_height": height, "input_width": width})
     sigma = profile.heatmap.sigma * height / profile.crop.input_height
     heatmap = profile.heatmap.model_copy(update={"sigma": sigma})
@@ -129,11 +135,11 @@ def _whole(variant: Variant, profile: Profile, skeleton: Skeleton, parts: Parts 
     size = sized.crop.input_size
     if variant.backbone == VIT:
         return build_vitpose(section.vitpose, skeleton, input_size=size)
-    chosen = next(backbone for backbone in section.backbones if backbone.name == variant.backbone)
-    backbone = Backbone(
+    chosen = section.networks[variant.backbone, variant.representation]
+    backbone = starting_backbone(
         chosen.name,
         size,
-        pretrained=chosen.weights == "imagenet",
+        weights=chosen.weights,
         out_indices=None if chosen.stages is None else range(chosen.stages),
         final_norm=chosen.final_norm,
     )
@@ -156,7 +162,7 @@ def _ratio(profile: Profile, size: tuple[int, int]) -> float:
 
 def _rival(variant: Variant, profile: Profile, skeleton: Skeleton, parts: Parts | None) -> PoseEstimator:
     if variant.backbone in SMALL:
-        return SMALL[variant.backbone](comparison_section(profile).input_size, skeleton.flip_permutation)
+        return SMALL[variant.backbone](comparison_section(profile).rival_size, skeleton.flip_permutation)
     system = RIVALS[variant.backbone].build()
     count = len(system.representation.flip_index)
     if count != skeleton.num_keypoints:

@@ -9,7 +9,7 @@ import pandas as pd
 
 from pctlib.data.people import People
 from pctlib.models.published import RIVALS
-from pctlib.profiles.pages import ComparisonProfile
+from pctlib.profiles.pages import ComparisonProfile, WholeNetworksProfile
 from pctlib.reporting.columns import Column, column, shown
 from pctlib.reporting.complexity import complexity_table
 from pctlib.reporting.tables import beside, published
@@ -21,7 +21,7 @@ from pctlib.study.predictions import Predictions, load_predictions
 from pctlib.study.variants import bars_of, run_folder, summarise
 
 BASE = "heatmap_dark"  # what tokens are compared with
-SHARES = ("PCK@0.2 seen", "PCK@0.2 hidden", "NME seen", "NME hidden", "AP")
+SHARES = ("PCK@0.1 seen", "PCK@0.1 hidden", "NME seen", "NME hidden", "AP")
 KEPT = Column("hidden minus seen", "points", 100.0)  # of PCK
 COSTS = ("parameters (M)", "GFLOPs")
 SHOWN = ("coordinates", "heatmap_dark", "simcc", PCT)  # in pictures
@@ -79,7 +79,7 @@ def results_table(
     """
     names = [name for name, variant in variants.items() if variant.kind == kind]
     rows = frame[frame.variant.isin(names)].copy()
-    rows["kept"] = rows["PCK@0.2 hidden"] - rows["PCK@0.2 seen"]
+    rows["kept"] = rows["PCK@0.1 hidden"] - rows["PCK@0.1 seen"]
     columns = {metric: column(metric) for metric in SHARES} | {"kept": KEPT}
     headings = [c.heading for c in columns.values()]
     table = summarise(rows, columns) if len(rows) else pd.DataFrame(columns=["variant", *headings])
@@ -88,7 +88,7 @@ def results_table(
     for batch in sorted({batch for values in speed.values() for batch in values}):
         rates = [speed.get(name, {}).get(batch, np.nan) for name in table.variant]
         table[f"images/s, batch {batch}"] = rates
-    kept = KEPT.scale * (floor["PCK@0.2 hidden"] - floor["PCK@0.2 seen"])
+    kept = KEPT.scale * (floor["PCK@0.1 hidden"] - floor["PCK@0.1 seen"])
     table = with_floor(table, shown(floor, SHARES) | {KEPT.heading: kept})
     return _named(table, variants, kind)
 
@@ -129,13 +129,13 @@ def frozen_predictions(
 def bar_frame(
     frame: pd.DataFrame, variants: Mapping[str, Variant], kind: str, *, floor: Mapping[str, float]
 ) -> pd.DataFrame:
-    """Return by how many points of PCK@0.2 the networks of a kind are above the mean pose.
+    """Return by how many points of PCK@0.1 the networks of a kind are above the mean pose.
 
     Returns:
         "network", "joints" ("seen" or "hidden"), "value", "low", "high".
     """
     names = [name for name, variant in variants.items() if variant.kind == kind]
-    joints = {"PCK@0.2 seen": "seen", "PCK@0.2 hidden": "hidden"}
+    joints = {"PCK@0.1 seen": "seen", "PCK@0.1 hidden": "hidden"}
     bars = bars_of(frame[frame.variant.isin(names)], joints, above=floor)
     titles = {name: v.title if kind == FROZEN else f"{v.title}\n{v.backbone}" for name, v in variants.items()}
     return bars.rename(columns={"variant": "network"}).assign(network=bars["variant"].map(titles))
@@ -240,7 +240,7 @@ def finding(
         floor: metrics of the mean pose.
         section: says how long the heads learned, and from how many people.
     """
-    metric = "PCK@0.2 hidden"
+    metric = "PCK@0.1 hidden"
     titles = {name: variant.title for name, variant in variants.items() if variant.kind == FROZEN}
     frozen = frame[frame.variant.isin(titles)]
     frozen = frozen.assign(variant=frozen.variant.map(titles))
@@ -256,15 +256,35 @@ def finding(
     pair = (HEADS[PCT].title, HEADS[BASE].title)
     if set(pair) <= set(titles.values()):
         for joints in ("hidden", "seen"):
-            what = f"points of PCK@0.2, {joints} joints"
-            parts.append(difference_in_words(frozen, f"PCK@0.2 {joints}", *pair, what=what))
-    parts += [_whole_networks(frame, variants, floor[metric]), one_seed_note(frame)]
+            what = f"points of PCK@0.1, {joints} joints"
+            parts.append(difference_in_words(frozen, f"PCK@0.1 {joints}", *pair, what=what))
+    parts += [
+        _whole_networks(frame, variants, floor[metric], section.whole),
+        _from_scratch(frame, section.whole),
+        one_seed_note(frame),
+    ]
     return " ".join(filter(None, parts))
 
 
-def _whole_networks(frame: pd.DataFrame, variants: Mapping[str, Variant], floor: float) -> str:
+def _from_scratch(frame: pd.DataFrame, whole: WholeNetworksProfile | None) -> str:
+    """Return what the weights buy that the networks start from; empty where none starts from nothing."""
+    if whole is None:
+        return ""
+    means, started = 100 * frame.groupby("variant")["PCK@0.1 hidden"].mean(), whole.backbones[0].name
+    pairs = {n: (f"{whole.scratch_title}-{n}", f"{started}-{n}") for n in whole.from_scratch}
+    parts = [
+        f"{HEADS[name].title} {means[scratch]:.1f} % in place of {means[other]:.1f} %"
+        for name, (scratch, other) in pairs.items()
+        if np.isfinite(means.reindex([scratch, other])).all()
+    ]
+    return f"From scratch, {started} finds of hidden joints: {', '.join(parts)}." if parts else ""
+
+
+def _whole_networks(
+    frame: pd.DataFrame, variants: Mapping[str, Variant], floor: float, section: WholeNetworksProfile | None
+) -> str:
     """Return how the networks that were trained whole stand: means over what all representations have."""
-    metric = "PCK@0.2 hidden"
+    metric = "PCK@0.1 hidden"
     whole = {name: variant for name, variant in variants.items() if variant.kind == WHOLE}
     rows = frame[frame.variant.isin(whole)].dropna(subset=metric)
     if rows.empty:
@@ -273,7 +293,8 @@ def _whole_networks(frame: pd.DataFrame, variants: Mapping[str, Variant], floor:
         representation=rows.variant.map(lambda name: whole[name].representation),
         backbone=rows.variant.map(lambda name: whole[name].backbone),
     )
-    wide = rows[rows.backbone != VIT].pivot(
+    alone = {VIT, section.scratch_title if section else VIT}  # with one representation each
+    wide = rows[~rows.backbone.isin(alone)].pivot(
         index=["backbone", "seed"], columns="representation", values=metric
     )
     means = wide.dropna().mean().dropna().sort_values(ascending=False)

@@ -14,9 +14,8 @@ def compared(profile: Profile) -> dict[str, tuple[str, str, str]]:
     on_frozen = section.frozen.representations
     found = {f"{FROZEN}-{name}": (FROZEN, profile.heatmap.backbone, name) for name in on_frozen}
     if section.whole is not None:
-        for backbone in section.whole.backbones:
-            for name in section.whole.representations:
-                found[f"{backbone.name}-{name}"] = (WHOLE, backbone.name, name)
+        for backbone, name in section.whole.networks:
+            found[f"{backbone}-{name}"] = (WHOLE, backbone, name)
         if section.whole.vitpose is not None:
             found["vitpose"] = (WHOLE, VIT, "heatmap_udp")
     for name in section.rivals.systems if section.rivals is not None else ():

@@ -10,7 +10,7 @@ from pctlib.study.pages.finetune.study import FinetuneStudy
 from pctlib.study.pages.finetune.trainings import BEFORE, HEAD, SCRATCH, WHOLE
 from pctlib.study.variants import ACCURACY, read_histories, summarise
 
-_PCK, _LEARNED, _SECONDS = "PCK@0.2 all", "weights learned (M)", "training seconds"
+_PCK, _LEARNED, _SECONDS = "PCK@0.1 all", "weights learned (M)", "training seconds"
 
 
 def finetune_table(frame: pd.DataFrame, study: FinetuneStudy) -> pd.DataFrame:
@@ -57,5 +57,5 @@ def finetune_finding(frame: pd.DataFrame, study: FinetuneStudy) -> str:
         if {variant, base} <= there
     ]
     if changes:
-        sentences.append(f"With {images} images, in points of PCK@0.2: {', '.join(changes)}.")
+        sentences.append(f"With {images} images, in points of PCK@0.1: {', '.join(changes)}.")
     return " ".join([*sentences, interval_note(frame), failures(frame)]).strip()

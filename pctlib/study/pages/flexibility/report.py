@@ -11,8 +11,8 @@ from pctlib.study.pages.flexibility.study import DECODER, Choice
 from pctlib.study.pages.flexibility.trainings import BASE
 from pctlib.study.variants import summarise
 
-_METRIC = "PCK@0.2 all"
-_SHARES = (_METRIC, "PCK@0.2 seen", "PCK@0.2 hidden", "NME all")
+_METRIC = "PCK@0.1 all"
+_SHARES = (_METRIC, "PCK@0.1 seen", "PCK@0.1 hidden", "NME all")
 
 
 def flexibility_table(frame: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.DataFrame:
@@ -48,7 +48,7 @@ def decoder_table(table: pd.DataFrame, choices: Mapping[str, Choice]) -> pd.Data
     wide = wide.add_suffix(", AP on COCO").rename_axis(columns=None).reset_index()
     rows = table[table["variant"].isin([n for n, c in choices.items() if n == BASE or c.group == DECODER])]
     decoders = [choices[name].decoder for name in rows["variant"]]
-    measured = pd.DataFrame({"decoder": decoders, "PCK@0.2 (%)": list(rows["PCK@0.2 (%)"])})
+    measured = pd.DataFrame({"decoder": decoders, "PCK@0.1 (%)": list(rows["PCK@0.1 (%)"])})
     return beside(wide, measured, on="decoder")
 
 
@@ -64,11 +64,11 @@ def flexibility_finding(frame: pd.DataFrame, table: pd.DataFrame) -> str:
     ordered = sorted(found.items(), key=lambda entry: float(entry[1]))
     if note := one_seed_note(frame):
         each = ", ".join(f"{name} {signed(float(value))}" for name, value in ordered)
-        said = f"Points of PCK@0.2 against the base: {each}. {note}"
+        said = f"Points of PCK@0.1 against the base: {each}. {note}"
     else:
         clear = [(name, value) for name, value in ordered if value.leaves_out_zero]
         told = ", ".join(f"{name} {signed(value)}" for name, value in clear)
         level = [name for name, _ in ordered if name not in dict(clear)]
-        said = f"Points of PCK@0.2 against the base, beyond chance: {told or 'none'}. "
+        said = f"Points of PCK@0.1 against the base, beyond chance: {told or 'none'}. "
         said += f"No difference shown: {', '.join(level) or 'none'}. {interval_note(frame)}"
     return f"{said} {failures(frame)}".strip()

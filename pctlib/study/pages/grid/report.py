@@ -16,7 +16,7 @@ from pctlib.study.pages.grid.trainings import point_name
 from pctlib.study.variants import FAILED, interval_of
 
 METRICS = (ERROR, AP, USAGE, PERPLEXITY, BITS, SECONDS)
-PCK = {"PCK@0.2 seen": "seen joints", "PCK@0.2 hidden": "hidden joints"}
+PCK = {"PCK@0.1 seen": "seen joints", "PCK@0.1 hidden": "hidden joints"}
 
 
 def grid_table(points: pd.DataFrame) -> pd.DataFrame:
@@ -64,7 +64,7 @@ def row_curves(classified: pd.DataFrame) -> pd.DataFrame:
     for _, runs in classified.groupby("variant", sort=False):
         for metric, joints in PCK.items():
             if isinstance(found := interval_of(runs, metric, 100.0), Interval):
-                row = {"V": int(runs["V"].dropna().iloc[0]), "joints": joints, "metric": "PCK@0.2 (%)"}
+                row = {"V": int(runs["V"].dropna().iloc[0]), "joints": joints, "metric": "PCK@0.1 (%)"}
                 rows.append(row | interval_ends(found))
     return pd.DataFrame(rows, columns=["V", "joints", "metric", "value", "low", "high"])
 
@@ -169,7 +169,7 @@ def row_finding(classified: pd.DataFrame) -> str:
     if len(names) < 2:
         return ""
     sentences = [
-        difference_in_words(classified, metric, names[-1], names[0], what=f"points of PCK@0.2, {joints}")
+        difference_in_words(classified, metric, names[-1], names[0], what=f"points of PCK@0.1, {joints}")
         for metric, joints in PCK.items()
     ]
     return f"From images, {' '.join(dict.fromkeys(sentences))}"

@@ -23,7 +23,7 @@ def joint_table(frame: pd.DataFrame, study: JointStudy) -> pd.DataFrame:
         frame: of `train_variants`.
         study: that trained them.
     """
-    columns = {f"{PCK} {name}": column(PCK).named(f"{name}: PCK@0.2") for name in study.names}
+    columns = {f"{PCK} {name}": column(PCK).named(f"{name}: PCK@0.1") for name in study.names}
     columns |= {key: column(key).named(f"mean: {column(key).title}") for key in (PCK, NME)}
     table = summarise(frame, columns)
     for cost in ("parameters (M)", "images seen"):
@@ -92,5 +92,5 @@ def joint_finding(frame: pd.DataFrame, study: JointStudy) -> str:
     ):
         changes = (f"{name} {change_in_words(frame, m, variant, base)}" for name, m in metrics.items())
         sentences.append(f"{question}: {', '.join(changes)}.")
-    text = f"In points of PCK@0.2, {sentences[0]} {sentences[1].capitalize()}"
+    text = f"In points of PCK@0.1, {sentences[0]} {sentences[1].capitalize()}"
     return " ".join([text, interval_note(frame), failures(frame)]).strip()

@@ -20,7 +20,7 @@ from pctlib.study.pages.knowledge_token.trainings import (
 )
 from pctlib.study.variants import ACCURACY, read_histories, summarise
 
-_PCK = "PCK@0.2 all"
+_PCK = "PCK@0.1 all"
 
 
 def transfer_table(frame: pd.DataFrame, study: KnowledgeTokenStudy) -> pd.DataFrame:
@@ -46,7 +46,7 @@ def student_histories(runs: str | Path) -> dict[str, pd.DataFrame]:
 
 def transfer_finding(frame: pd.DataFrame) -> str:
     """Return in plain words whether there was anything to transfer, and what each way of it brings."""
-    teacher = f"In points of PCK@0.2, the teacher against the student alone: {_change(frame, TEACHER, NONE)}"
+    teacher = f"In points of PCK@0.1, the teacher against the student alone: {_change(frame, TEACHER, NONE)}"
     teacher += f"{not_better(frame, _PCK, TEACHER, NONE)}."
     lessons = {"from the heatmaps": OUTPUT, "from the token": TOKEN, "from both": BOTH}
     changes = (f"{lesson} {_change(frame, variant, NONE)}" for lesson, variant in lessons.items())

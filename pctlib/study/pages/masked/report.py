@@ -85,8 +85,8 @@ def masked_table(frame: pd.DataFrame, section: MaskedProfile) -> pd.DataFrame:
 
 def masked_finding(frame: pd.DataFrame) -> str:
     """Return in plain words what pretraining buys at equal epochs of poses, and at equal compute."""
-    what = "points of PCK@0.2"
+    what = "points of PCK@0.1"
     sentences = [
-        difference_in_words(frame, "PCK@0.2 all", PRETRAINED, base, what=what) for base in (SCRATCH, LONGER)
+        difference_in_words(frame, "PCK@0.1 all", PRETRAINED, base, what=what) for base in (SCRATCH, LONGER)
     ]
     return " ".join(filter(None, [*sentences, one_seed_note(frame), failures(frame)]))

@@ -25,7 +25,7 @@ codebook of {entries} entries; the *heatmap control* is trained on the same froz
 as many epochs.
 
 **Result.** The tokenizer gives poses back with an OKS-AP of {reconstruction_ap:.3f} and a mean error of
-{reconstruction_px:.2f} image pixels. Within 0.2 of the box, PCT finds {pct_seen:.1f} % of the seen and
+{reconstruction_px:.2f} image pixels. Within 0.1 of the box, PCT finds {pct_seen:.1f} % of the seen and
 {pct_hidden:.1f} % of the hidden joints, the control {control_seen:.1f} % and {control_hidden:.1f} %, the mean
 pose {floor_seen:.1f} % and {floor_hidden:.1f} %.{difference}
 
@@ -104,8 +104,8 @@ def index_page(results: StudyResults) -> IndexPage:
             Highlight(
                 f"{numbers['reconstruction_ap']:.3f}", "OKS-AP of poses written as tokens and read back"
             ),
-            Highlight(f"{numbers['pct_seen']:.1f} %", "of seen joints found by PCT (PCK@0.2)"),
-            Highlight(f"{numbers['pct_hidden']:.1f} %", "of hidden joints found by PCT (PCK@0.2)"),
+            Highlight(f"{numbers['pct_seen']:.1f} %", "of seen joints found by PCT (PCK@0.1)"),
+            Highlight(f"{numbers['pct_hidden']:.1f} %", "of hidden joints found by PCT (PCK@0.1)"),
             Highlight(f"{numbers['control_hidden']:.1f} %", "of hidden joints found by the heatmap control"),
         ),
         sections=(
@@ -122,8 +122,8 @@ def index_page(results: StudyResults) -> IndexPage:
 def _results_section(results: StudyResults) -> Section:
     figure = Figure(
         results.visibility_figure(),
-        "**Seen and hidden joints.** Share of joints within 0.2 of the longer box side, by method.",
-        "Bars of PCK at 0.2 by method, for seen and for hidden joints; the values are in the download.",
+        "**Seen and hidden joints.** Share of joints within 0.1 of the longer box side, by method.",
+        "Bars of PCK at 0.1 by method, for seen and for hidden joints; the values are in the download.",
         data=results.visibility_frame(),
         name="visibility",
     )
@@ -169,8 +169,8 @@ def _learning_section(results: StudyResults) -> Section:
     blocks = []
     for title, step, below, wanted in (
         ("Tokenizer", "tokenizer", ".", ["val_error px", "val_AP"]),
-        ("Heatmap backbone", "heatmap", ".", ["val_PCK@0.2 seen", "val_PCK@0.2 hidden"]),
-        ("Token classifier", "classifier", ".", ["val_PCK@0.2 seen", "val_PCK@0.2 hidden"]),
+        ("Heatmap backbone", "heatmap", ".", ["val_PCK@0.1 seen", "val_PCK@0.1 hidden"]),
+        ("Token classifier", "classifier", ".", ["val_PCK@0.1 seen", "val_PCK@0.1 hidden"]),
     ):
         history = read_history(results.study_dir / run_name(step, seed) / below / "history.jsonl")
         metrics = [name for name in wanted if name in history.columns]
@@ -195,7 +195,7 @@ def _steps(results: StudyResults) -> Section:
 
 def _percent(results: StudyResults, method: str) -> tuple[float, float]:
     return tuple(
-        100 * float(np.mean([m[f"PCK@0.2 {kind}"] for m in results.metrics[method]]))
+        100 * float(np.mean([m[f"PCK@0.1 {kind}"] for m in results.metrics[method]]))
         for kind in ("seen", "hidden")
     )
 
@@ -206,7 +206,7 @@ def _difference(results: StudyResults) -> str:
         return ""
     changes = []
     for kind in ("seen", "hidden"):
-        sides = ([m[f"PCK@0.2 {kind}"] for m in results.metrics[name]] for name in ("PCT", "Heatmap control"))
+        sides = ([m[f"PCK@0.1 {kind}"] for m in results.metrics[name]] for name in ("PCT", "Heatmap control"))
         change = 100 * np.subtract(*sides)
         if np.isfinite(change).all():
             changes.append(f"{signed(mean_interval(change), 2)} points on {kind} joints")

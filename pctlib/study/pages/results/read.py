@@ -31,7 +31,10 @@ from pctlib.study.variants import interval_of
 from pctlib.visualization import curves, galleries
 from pctlib.workflow.layout import StudyLayout, run_name
 
-METRICS = ("PCK@0.2 seen", "PCK@0.2 hidden", "AP", "AR", "NME seen", "NME hidden")
+METRICS = (
+    *("PCK@0.1 seen", "PCK@0.1 hidden", "AP", "PCK@0.2 seen", "PCK@0.2 hidden"),
+    *("AR", "NME seen", "NME hidden"),
+)
 TOLERANCE = 0.1  # of the longer box side, for the rings of the gallery
 
 
@@ -128,15 +131,15 @@ class StudyResults:
         return f"flip test of {'the whole network' if heatmap else 'the heads'} alone"
 
     def visibility_figure(self) -> MatplotlibFigure:
-        """Show PCK@0.2 of seen and of hidden joints by method."""
+        """Show PCK@0.1 of seen and of hidden joints by method."""
         return curves.bars(
             self.visibility_frame(),
             group="method",
             series="joints",
-            value="PCK@0.2",
+            value="PCK@0.1",
             low="low",
             high="high",
-            label="share of joints within 0.2 of the longer box side",
+            label="share of joints within 0.1 of the longer box side",
         )
 
     def gallery_figure(self) -> MatplotlibFigure:
@@ -185,9 +188,9 @@ class StudyResults:
             {"method": method, "joints": kind} | interval_ends(mean_interval(values))
             for method, runs in self.metrics.items()
             for kind in ("seen", "hidden")
-            if np.isfinite(values := [m[f"PCK@0.2 {kind}"] for m in runs]).all()
+            if np.isfinite(values := [m[f"PCK@0.1 {kind}"] for m in runs]).all()
         ]
-        return pd.DataFrame(rows).rename(columns={"value": "PCK@0.2"})
+        return pd.DataFrame(rows).rename(columns={"value": "PCK@0.1"})
 
 
 def _costs(layout: StudyLayout, study_dir: Path) -> dict[str, dict[str, float]]:

@@ -216,7 +216,7 @@ def test_the_finding_says_what_differs_and_what_may_be_chance(profile):
     values = {"soft": (0.9, 0.8), "hard": (0.7, 0.5)}
     classifiers = frame(
         [(f"{BOTH}, {kind}", seed, pair) for seed in range(3) for kind, pair in values.items()],
-        ("PCK@0.2 seen", "PCK@0.2 hidden"),
+        ("PCK@0.1 seen", "PCK@0.1 hidden"),
     )
     found = choices_report.choices_finding(frame(rows), classifiers, profile)
     assert (
@@ -260,7 +260,7 @@ def test_unknown_variants_are_named(profile, splits, study_dir):
 def test_composition_is_judged_at_equal_bits(profile):
     rows = [(BASE, seed, (2.0, 5.0)) for seed in range(3)]
     rows += [(name, s, (e + s / 10, 6.0)) for name, e in ((ONE, 4.0), (AS_MANY_BITS, 3.0)) for s in range(3)]
-    classifiers = frame([(f"{BOTH}, soft", 0, (0.5, 0.4))], ("PCK@0.2 seen", "PCK@0.2 hidden"))
+    classifiers = frame([(f"{BOTH}, soft", 0, (0.5, 0.4))], ("PCK@0.1 seen", "PCK@0.1 hidden"))
     words = (
         "'three tokens, as many bits' against 'one token': −1.00 px of reconstruction error "
         "(95 % interval −1.00 to −1.00 over 3 seeds: more than chance)."

@@ -191,10 +191,10 @@ def test_table_and_finding(study, runs):
     frame = pd.DataFrame([{"variant": name, "seed": 0, **metrics} for name, metrics in runs[1].items()])
     table = finetune_table(frame, study)
     assert table["variant"].tolist() == ["mean pose", BEFORE, HEAD, WHOLE, SCRATCH]
-    assert {"PCK@0.2 (%)", "OKS-AP (%)", "weights learned (M)", "training (s)"} <= set(table)
+    assert {"PCK@0.1 (%)", "OKS-AP (%)", "weights learned (M)", "training (s)"} <= set(table)
     text = finetune_finding(frame, study)
     assert "backbone and head are taken over, the 17 keypoints are the same" in text
-    assert "With 6 images, in points of PCK@0.2: all weights against none trained" in text
+    assert "With 6 images, in points of PCK@0.1: all weights against none trained" in text
 
 
 def test_a_fine_tuned_run_predicts_photographs(study, runs):

@@ -133,9 +133,9 @@ def frame_of(study, seeds=2):
         for seed in range(seeds):
             value = 0.8 - 0.01 * number + 0.05 * seed
             row = {"variant": name, "seed": seed, "multiply-adds (M)": 10.0 + number, "trained (M)": 0.5}
-            shares = {f"PCK@0.2 {joints}": value for joints in ("all", "seen", "hidden")}
+            shares = {f"PCK@0.1 {joints}": value for joints in ("all", "seen", "hidden")}
             rows.append(row | shares | {"NME all": 0.1})
-    rows[2]["PCK@0.2 all"] += 0.2  # the second variant differs by chance
+    rows[2]["PCK@0.1 all"] += 0.2  # the second variant differs by chance
     return pd.DataFrame(rows)
 
 
@@ -151,7 +151,7 @@ def test_table_and_finding_with_several_seeds(study):
     assert "beyond chance: FFN frozen −9.0 ± 0.0, attention frozen −8.0" in found
     assert "No difference shown: 32 x 48 px. Means" in found
     assert found.endswith("nothing is corrected for how many are looked at.")
-    bars = bars_of(frame, {"PCK@0.2 seen": "seen", "PCK@0.2 hidden": "hidden"})
+    bars = bars_of(frame, {"PCK@0.1 seen": "seen", "PCK@0.1 hidden": "hidden"})
     assert len(bars) == 2 * len(NAMES)
     assert bars.loc[0, "high"] - bars.loc[0, "value"] == pytest.approx(12.706 * 2.5, rel=1e-3)
     assert bars.loc[0, "value"] == pytest.approx(82.5)
@@ -160,7 +160,7 @@ def test_table_and_finding_with_several_seeds(study):
 def test_table_and_finding_with_one_seed_and_a_failed_training(study):
     frame = frame_of(study, seeds=1)
     frame["failed"] = [None] * 9 + ["ValueError: no"]
-    frame.loc[9, ["PCK@0.2 all", "PCK@0.2 seen", "PCK@0.2 hidden"]] = float("nan")
+    frame.loc[9, ["PCK@0.1 all", "PCK@0.1 seen", "PCK@0.1 hidden"]] = float("nan")
     table = flexibility_table(frame, study.choices)
     found = flexibility_finding(frame, table)
     assert "FFN frozen −" not in found
@@ -173,7 +173,7 @@ def test_decoders_stand_beside_those_of_the_release(study):
     table = decoder_table(flexibility_table(frame_of(study), study.choices), study.choices)
     assert list(table["", "decoder"]) == ["classic", "simple"]
     assert list(table["published", "ViTPose-B, AP on COCO"]) == [75.8, 75.5]
-    assert [float(v) for v in table["measured", "PCK@0.2 (%)"]] == pytest.approx([82.5, 75.5])
+    assert [float(v) for v in table["measured", "PCK@0.1 (%)"]] == pytest.approx([82.5, 75.5])
 
 
 def test_bad_sections_are_named():

@@ -140,8 +140,8 @@ def classified(seeds):
                 "variant": f"V{v}",
                 "seed": s,
                 "V": v,
-                "PCK@0.2 seen": seen + 0.001 * s * v,
-                "PCK@0.2 hidden": 0.5,
+                "PCK@0.1 seen": seen + 0.001 * s * v,
+                "PCK@0.1 hidden": 0.5,
             }
             for s in range(seeds)
             for v, seen in ((8, 0.7), (32, 0.8))
@@ -151,7 +151,7 @@ def classified(seeds):
 
 def test_the_row_is_compared_between_its_ends():
     words = grid_report.row_finding(classified(1))
-    assert "'V32' against 'V8': +10.0 points of PCK@0.2, seen joints." in words
+    assert "'V32' against 'V8': +10.0 points of PCK@0.1, seen joints." in words
     assert "hidden joints" in words
     assert grid_report.row_finding(classified(1).iloc[:1]) == ""
     frame = grid_report.row_curves(classified(1))

@@ -81,7 +81,7 @@ def test_a_classifier_of_the_row_is_measured(row, tmp_path):
     assert classifiers.variants == ["V8", "V16"]
     metrics = classifiers("V8", 0, tmp_path)
     assert (metrics["V"], metrics["M"]) == (8, 4)
-    assert 0 <= metrics["PCK@0.2 seen"] <= 1
+    assert 0 <= metrics["PCK@0.1 seen"] <= 1
     assert len((tmp_path / "history.jsonl").read_text().splitlines()) == 1  # classifier_epochs
 
 

@@ -163,8 +163,8 @@ def test_variants_are_trained_measured_and_saved(study, tmp_path):
     frame = train_variants(study, VARIANTS, seeds=(0,), runs_dir=tmp_path, progress=False)
     assert "failed" not in frame
     for row in frame.to_dict("records"):
-        own = [row[f"PCK@0.2 all {name}"] for name in study.names]
-        assert row["PCK@0.2 all"] == pytest.approx(np.mean(own))
+        own = [row[f"PCK@0.1 all {name}"] for name in study.names]
+        assert row["PCK@0.1 all"] == pytest.approx(np.mean(own))
         assert "AP coco" in row
         assert "AP mpii" not in row  # no sigmas
     rows = frame.set_index("variant")
@@ -181,7 +181,7 @@ def test_variants_are_trained_measured_and_saved(study, tmp_path):
         assert (run_folder(tmp_path / "seed0", ALONE) / name / "model.safetensors").is_file()
     lines = (folder / "history.jsonl").read_text().splitlines()
     record = json.loads(lines[-1])
-    assert {"train_heatmap mpii", "val_PCK@0.2 all", "val_NME all crowdpose"} <= set(record)
+    assert {"train_heatmap mpii", "val_PCK@0.1 all", "val_NME all crowdpose"} <= set(record)
     assert record["train_loss"] < json.loads(lines[0])["train_loss"]
 
 
@@ -212,7 +212,7 @@ def test_published_data_sets_are_read_from_their_folders(shared, tmp_path):
     assert [len(s.train) for s in sets] == [12, 12, 4]
     small = [replace(s, val=s.val.select(range(min(6, len(s.val))))) for s in sets]
     metrics = JointStudy(profile(), small, progress=False)(JOINT, 0, tmp_path / "run")
-    assert all(0 <= metrics[f"PCK@0.2 all {s.name}"] <= 1 for s in sets)
+    assert all(0 <= metrics[f"PCK@0.1 all {s.name}"] <= 1 for s in sets)
     assert metrics["images seen"] == 2 * 3 * 12  # the four of MPII come three times an epoch
 
 

@@ -27,7 +27,7 @@ def runs(*, seeds=1, **changes):
     shares = SHARES | changes
     return pd.DataFrame(
         [
-            {"variant": variant, "seed": seed, "PCK@0.2 all": share, "NME all": 0.1, "parameters (M)": 2.0}
+            {"variant": variant, "seed": seed, "PCK@0.1 all": share, "NME all": 0.1, "parameters (M)": 2.0}
             for seed in range(seeds)
             for variant, share in shares.items()
         ]
@@ -36,7 +36,7 @@ def runs(*, seeds=1, **changes):
 
 def test_finding_names_every_difference():
     assert transfer_finding(runs()) == (
-        "In points of PCK@0.2, the teacher against the student alone: +10.0. What the student gains: "
+        "In points of PCK@0.1, the teacher against the student alone: +10.0. What the student gains: "
         "from the heatmaps +2.0, from the token +1.0, from both +3.0. The token against a random one "
         "as long: −0.5. The token in the teacher itself: +1.0. One seed: no intervals, so no finding."
     )
@@ -64,7 +64,7 @@ def test_table_has_the_mean_pose_first(tmp_path):
     study = KnowledgeTokenStudy(profile, splits, progress=False)
     table = transfer_table(runs(), study)
     assert table["variant"].tolist() == [FLOOR, *SHARES]
-    assert [float(v) for v in table["PCK@0.2 (%)"][1:]] == pytest.approx([100 * s for s in SHARES.values()])
+    assert [float(v) for v in table["PCK@0.1 (%)"][1:]] == pytest.approx([100 * s for s in SHARES.values()])
     floor = floor_of(study.train_crops, study.val_crops)  # in the crops that the students see
     assert table.loc[0, "error / box side (%)"] == pytest.approx(100 * floor["NME all"])
     assert 0 < floor["NME all"] < 1

@@ -199,7 +199,7 @@ def test_filled_in_crops_keep_what_was_visible(study, runs):
 
 def test_table_and_finding():
     rows = [
-        {"variant": v, "seed": s, "PCK@0.2 all": value + 0.01 * s, "epochs": epochs}
+        {"variant": v, "seed": s, "PCK@0.1 all": value + 0.01 * s, "epochs": epochs}
         for v, value, epochs in zip(VARIANTS, (0.5, 0.55, 0.52), (2, 2, 4), strict=True)
         for s in range(2)
     ]
@@ -207,9 +207,9 @@ def test_table_and_finding():
     table = masked_table(frame, SECTION)
     assert table["epochs masked"].tolist() == [0, 3, 0]
     assert table["epochs of poses"].tolist() == [2, 2, 4]
-    assert table["PCK@0.2 (%)"].map(float).tolist() == pytest.approx([50.5, 55.5, 52.5])
+    assert table["PCK@0.1 (%)"].map(float).tolist() == pytest.approx([50.5, 55.5, 52.5])
     found = masked_finding(frame)
-    assert "'pretrained' against 'from scratch': +5.00 points of PCK@0.2" in found
+    assert "'pretrained' against 'from scratch': +5.00 points of PCK@0.1" in found
     assert "'pretrained' against 'from scratch, longer': +3.00 points" in found
 
 

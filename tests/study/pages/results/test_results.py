@@ -21,7 +21,7 @@ SEEN = {"Heatmap": 0.8, "Heatmap control": 0.9, "PCT": 0.85}
 
 
 def metrics_of(seen, hidden, AP=0.5):
-    names = ("PCK@0.2 seen", "PCK@0.2 hidden", "NME seen", "NME hidden", "AP")
+    names = ("PCK@0.1 seen", "PCK@0.1 hidden", "NME seen", "NME hidden", "AP")
     return dict(zip(names, (seen, hidden, 0.1, 0.2, AP), strict=True))
 
 
@@ -124,7 +124,7 @@ def test_people_without_hidden_joints_leave_out_what_is_unknown(made):
 
 def test_bars_have_the_ends_of_their_intervals(made):
     frame = made().visibility_frame().set_index(["method", "joints"])
-    assert frame.loc[("PCT", "seen"), ["PCK@0.2", "low", "high"]].tolist() == pytest.approx(
+    assert frame.loc[("PCT", "seen"), ["PCK@0.1", "low", "high"]].tolist() == pytest.approx(
         [0.855, 0.855 - T_95 * 0.005, 0.855 + T_95 * 0.005], rel=1e-4
     )
     assert frame.loc[(MEAN_POSE, "seen"), ["low", "high"]].tolist() == [0.7, 0.7]
