@@ -1,4 +1,4 @@
-"""The index of a report: abstract, results, pictures and limits on one page, from a typed structure."""
+"""The index of a report: the answer first, then a card a page, results and pictures."""
 
 import html
 from dataclasses import dataclass, field
@@ -49,10 +49,17 @@ class Figure:
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the index under its own heading: markdown texts, tables and figures in reading order."""
+    """A part of the index under its own heading: markdown texts, tables and figures in reading order.
+
+    Attributes:
+        title: its heading.
+        blocks: what it holds.
+        folded: whether it is to be opened by the reader first.
+    """
 
     title: str
     blocks: tuple[str | Table | Figure, ...]
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -64,22 +71,60 @@ class Highlight:
 
 
 @dataclass(frozen=True)
+class Answer:
+    """What the study found, for the first screen.
+
+    Attributes:
+        verdict: markdown, a sentence or two with their numbers.
+        figure: the key numbers.
+        highlights: a few numbers, set large.
+        picture: what they look like.
+    """
+
+    verdict: str
+    figure: Figure
+    highlights: tuple[Highlight, ...] = ()
+    picture: Figure | None = None
+
+
+@dataclass(frozen=True)
+class Card:
+    """A page in short.
+
+    Attributes:
+        title: of the page.
+        file: its name; "" while the page is still to come.
+        question: what it asks.
+        finding: markdown, one sentence; "" for a page that finds nothing out.
+        numbers: markdown, the rest of what it found, folded away.
+    """
+
+    title: str
+    file: str
+    question: str
+    finding: str = ""
+    numbers: str = ""
+
+
+@dataclass(frozen=True)
 class IndexPage:
     """What the index says.
 
     Attributes:
         title: of the study.
         lead: one sentence under the title: the question.
-        abstract: markdown: question, method, result and limits; its numbers come from files (`records.fill`).
-        highlights: a few numbers, set large.
+        answer: to it.
+        cards: one a page.
+        cards_note: markdown, what holds for all cards.
         sections: the rest, in reading order.
         run_card: where the numbers come from.
     """
 
     title: str
     lead: str
-    abstract: str
-    highlights: tuple[Highlight, ...] = ()
+    answer: Answer
+    cards: tuple[Card, ...] = ()
+    cards_note: str = ""
     sections: tuple[Section, ...] = ()
     run_card: RunCard | None = field(default=None)
 

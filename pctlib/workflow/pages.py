@@ -24,6 +24,7 @@ class Page:
             profile; where the profile may lack the section and does, there is no such page.
         notebook: file in `notebooks/`, without ending.
         title: in the navigation.
+        question: what it asks, in a sentence.
         reads: sections of the profile that it reads besides its own and `SHARED`.
         needs: pages whose trained model of the same seed it reads.
         guided: the same, where the profile's tokenizer looks at images.
@@ -37,6 +38,7 @@ class Page:
     name: str
     notebook: str
     title: str
+    question: str
     reads: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     guided: tuple[str, ...] = ()
@@ -89,11 +91,19 @@ _PCT = ("tokenizer", "heatmap", "classifier")
 _PAGES = "pctlib.study.pages"
 
 PAGES = (
-    Page("data", "00_data", "Data", seeds="none", threads=2),
+    Page(
+        "data",
+        "00_data",
+        "Data",
+        "Who are the people that everything is trained and measured on, and what is hidden of them?",
+        seeds="none",
+        threads=2,
+    ),
     Page(
         "tokenizer",
         "01_tokenizer",
         "Tokenizer",
+        "How well can a pose be written as a few words of a learned codebook, and read back?",
         guided=("heatmap",),
         trains=(f"{_PAGES}.tokenizer.train:train_page",),
         seeds="each",
@@ -102,6 +112,7 @@ PAGES = (
         "heatmap",
         "02_heatmap",
         "Heatmap backbone",
+        "What does the network that finds joints by heatmaps reach, whose backbone the others use?",
         trains=(f"{_PAGES}.heatmap.train:train_page",),
         seeds="each",
         threads="half",
@@ -110,6 +121,7 @@ PAGES = (
         "classifier",
         "03_classifier",
         "Token classifier",
+        "Does a network that names the tokens of a pose find hidden joints better than one of heatmaps?",
         reads=("tokenizer", "heatmap"),
         needs=("tokenizer", "heatmap"),
         trains=(f"{_PAGES}.classifier.train:train_page",),
@@ -120,6 +132,7 @@ PAGES = (
         "grid",
         "04_grid",
         "Codebook size and tokens",
+        "How many tokens does a pose need, and how many entries the codebook?",
         reads=_PCT,
         needs=("heatmap",),
         trains=(f"{_PAGES}.grid.study:GridTokenizers", f"{_PAGES}.grid.study:RowClassifiers"),
@@ -128,6 +141,7 @@ PAGES = (
         "choices",
         "05_choices",
         "Other choices",
+        "Which of PCT's other choices carry it?",
         reads=_PCT,
         needs=("tokenizer", "heatmap"),
         trains=(f"{_PAGES}.choices.study:TokenizerChoices", f"{_PAGES}.choices.study:ClassifierChoices"),
@@ -136,6 +150,7 @@ PAGES = (
         "anatomy",
         "06_anatomy",
         "Token anatomy",
+        "What does a single token say about the body?",
         reads=("tokenizer",),
         needs=("tokenizer",),
         guided=("heatmap",),
@@ -145,6 +160,7 @@ PAGES = (
         "comparison",
         "07_comparison",
         "Representations compared",
+        "Which representation of a pose is best where backbone, people and epochs are equal?",
         reads=_PCT,
         needs=("tokenizer", "heatmap"),
         trains=(f"{_PAGES}.comparison.study:Comparison",),
@@ -153,20 +169,35 @@ PAGES = (
         "distillation",
         "08_distillation",
         "Distillation",
+        "What does a small whole-body network learn from a large one, and then from itself?",
         trains=(f"{_PAGES}.distillation.study:DistillationStudy",),
     ),
-    Page("masked", "09_masked", "Masked pretraining", trains=(f"{_PAGES}.masked.study:MaskedStudy",)),
-    Page("joint", "10_joint", "Several data sets", trains=(f"{_PAGES}.joint.study:JointStudy",)),
+    Page(
+        "masked",
+        "09_masked",
+        "Masked pretraining",
+        "Does it pay to learn to fill in hidden patches before learning poses?",
+        trains=(f"{_PAGES}.masked.study:MaskedStudy",),
+    ),
+    Page(
+        "joint",
+        "10_joint",
+        "Several data sets",
+        "Does one backbone for several data sets serve each as well as one of its own?",
+        trains=(f"{_PAGES}.joint.study:JointStudy",),
+    ),
     Page(
         "knowledge_token",
         "11_knowledge_token",
         "Knowledge token",
+        "Can a single learned token carry what a teacher knows to its student?",
         trains=(f"{_PAGES}.knowledge_token.study:KnowledgeTokenStudy",),
     ),
     Page(
         "flexibility",
         "12_flexibility",
         "Flexibility",
+        "How much do resolution, attention in windows, a simple decoder and frozen parts cost a ViTPose?",
         reads=("masked",),
         after=("masked",),
         trains=(f"{_PAGES}.flexibility.study:FlexibilityStudy",),
@@ -175,6 +206,7 @@ PAGES = (
         "occlusion",
         "13_occlusion",
         "Occlusion",
+        "Which methods lose least when ever more of the body is hidden, and by what?",
         reads=("comparison",),
         needs=("heatmap", "classifier"),
         after=("comparison",),
@@ -183,17 +215,37 @@ PAGES = (
         "pose3d",
         "14_pose3d",
         "Poses in 3D",
+        "What changes when tokens write poses in millimetres instead of pixels?",
         reads=_PCT,
         needs=("heatmap",),
         trains=(f"{_PAGES}.pose3d.tokenizers:Tokenizers3D", f"{_PAGES}.pose3d.methods:Methods3D"),
     ),
-    Page("mesh", "15_mesh", "Whole-body meshes", trains=(f"{_PAGES}.mesh.study:MeshStudy",)),
-    Page("official", "16_official", "Official weights, measured", seeds="none"),
-    Page("finetune", "17_finetune", "Fine-tuning", trains=(f"{_PAGES}.finetune.study:FinetuneStudy",)),
+    Page(
+        "mesh",
+        "15_mesh",
+        "Whole-body meshes",
+        "Can one network find the surface of the whole body, with hands and face, in one pass?",
+        trains=(f"{_PAGES}.mesh.study:MeshStudy",),
+    ),
+    Page(
+        "official",
+        "16_official",
+        "Official weights, measured",
+        "Do the published weights reach here what their papers say?",
+        seeds="none",
+    ),
+    Page(
+        "finetune",
+        "17_finetune",
+        "Fine-tuning",
+        "How many pictures of one's own does it take to teach a trained network new people?",
+        trains=(f"{_PAGES}.finetune.study:FinetuneStudy",),
+    ),
     Page(
         "results",
         "90_results",
         "Results",
+        "Which representation keeps hidden joints?",
         reads=tuple(Profile.model_fields),
         needs=_PCT,
         after=("*",),

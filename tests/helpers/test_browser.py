@@ -5,7 +5,7 @@ import pytest
 from matplotlib.figure import Figure as Plot
 from PIL import Image
 
-from pctlib.reporting.index import Figure, IndexPage, Section, write_index
+from pctlib.reporting.index import Answer, Card, Figure, Highlight, IndexPage, Section, write_index
 from pctlib.reporting.page import Site
 from pctlib.reporting.tables import Table
 
@@ -35,9 +35,10 @@ def index(tmp_path_factory):
         Table(frame, "Wide."),
         Figure(figure, "**Figure 1.** A.", "alt"),
     )
-    page = IndexPage(
-        "Study", "lead", "abstract", sections=(Section("Results", blocks), Section("Limits", ("x",)))
-    )
+    answer = Answer("**Yes.**", Figure(figure, "Dots.", "dots"), (Highlight("50 %", "of it"),))
+    cards = tuple(Card(f"Page {i}", "index.html" if i else "", "Why?", LONG, "More.") for i in range(3))
+    sections = (Section("Results", blocks), Section("Limits", ("x",)))
+    page = IndexPage("Study", "lead", answer, cards, sections=sections)
     path = tmp_path_factory.mktemp("site") / "index.html"
     return write_index(path, page, site=Site("Study", (("Overview", "index.html"),)))
 

@@ -8,7 +8,7 @@ from helpers.check import check_site
 from matplotlib.figure import Figure as Plot
 from PIL import Image
 
-from pctlib.reporting.index import Figure, Highlight, IndexPage, Section, write_index
+from pctlib.reporting.index import Answer, Card, Figure, Highlight, IndexPage, Section, write_index
 from pctlib.reporting.page import Site
 from pctlib.reporting.run_card import RunCard
 from pctlib.reporting.tables import Table
@@ -31,9 +31,8 @@ def write(tmp_path):
     """Return a function that writes an index and parses it."""
 
     def run(**fields):
-        page = IndexPage(
-            **{"title": "Question?", "lead": "In a line.", "abstract": "**Result.** Good.", **fields}
-        )
+        answer = Answer("**Result.** Good.", Figure(plot(), "Dots.", "dots"), (Highlight("0.97", "OKS-AP"),))
+        page = IndexPage(**{"title": "Question?", "lead": "In a line.", "answer": answer, **fields})
         path = write_index(tmp_path / "index.html", page, site=SITE)
         return BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
 
@@ -44,20 +43,18 @@ def test_index_says_what_it_is_given(write, tmp_path):
     data = pd.DataFrame({"epoch": [1], "loss": [0.5]})
     figure = Figure(plot(), "**Figure 1.** Curve.", "a falling line", data=data, name="curve")
     page = write(
-        highlights=(Highlight("0.97", "OKS-AP"),),
         sections=(Section("Results", ("Some *text*.", TABLE, figure)),),
         run_card=RunCard("smoke", 3, "none"),
     )
     assert page.h1.get_text() == "Question?"
-    assert page.select_one(".abstract strong").get_text() == "Result."
+    assert page.select_one(".verdict strong").get_text() == "Result."
+    assert page.select_one(".first img")["alt"] == "dots"
     assert page.select_one(".numbers dd").get_text() == "0.97"
     assert [heading.get_text() for heading in page.select("main h2")] == [
-        "Abstract#",
         "Results#",
         "Run card#",
-        "Pages#",
     ]
-    assert page.figure.img["alt"] == "a falling line"
+    assert [image["alt"] for image in page.select("figure img")] == ["dots", "a falling line"]
     assert page.select_one("figure .download a")["download"] == "curve.csv"
     assert page.select_one(".table-block caption").get_text() == "Table 1. Results."
     (tmp_path / "00_data.html").write_text("<p>data</p>")
@@ -70,7 +67,7 @@ def test_line_art_is_svg_and_the_same_twice_pictures_are_not(write):
     page = write(
         sections=(Section("A", (figure, Figure(plot(np.zeros((4, 5, 3), np.uint8)), "caption", "alt"))),)
     )
-    svg, picture = page.find_all("img")
+    _, svg, picture = page.find_all("img")
     assert svg["src"].startswith("data:image/svg+xml;base64,")
     assert picture["src"].startswith("data:image/png;base64,")
     assert svg["width"] == "288"  # 3 inches of 96 pixels
@@ -78,14 +75,16 @@ def test_line_art_is_svg_and_the_same_twice_pictures_are_not(write):
 
 def test_picture_files_are_embedded(write, tmp_path):
     Image.new("RGB", (7, 5)).save(tmp_path / "p.jpg")
-    image = write(sections=(Section("A", (Figure(tmp_path / "p.jpg", "caption", "alt"),)),)).img
+    sections = (Section("A", (Figure(tmp_path / "p.jpg", "caption", "alt"),)),)
+    image = write(sections=sections).find_all("img")[1]
     assert base64.b64decode(image["src"].partition(",")[2]) == (tmp_path / "p.jpg").read_bytes()
     assert image["width"] == "7"
 
 
 def test_wide_pictures_are_marked_for_phones(write, tmp_path):
     Image.new("RGB", (900, 5)).save(tmp_path / "wide.png")
-    assert "wide" in write(sections=(Section("A", (Figure(tmp_path / "wide.png", "c", "a"),)),)).img["class"]
+    page = write(sections=(Section("A", (Figure(tmp_path / "wide.png", "c", "a"),)),))
+    assert "wide" in page.find_all("img")[1]["class"]
 
 
 def test_bad_blocks_are_named(write, tmp_path):
@@ -102,3 +101,24 @@ def test_bad_blocks_are_named(write, tmp_path):
 
 def test_titles_are_escaped(write):
     assert write(title="a < b & c").h1.get_text() == "a < b & c"
+
+
+def test_a_card_has_the_finding_and_folds_its_numbers(write):
+    cards = (
+        Card("Data", "00_data.html", "Who?", "**Many** people.", "9 of them."),
+        Card("Grid", "", "How many?"),
+    )
+    page = write(cards=cards, cards_note="One seed.")
+    found, to_come = page.select(".card")
+    assert found.select_one(".name a")["href"] == "00_data.html"
+    assert found.select_one(".question").get_text() == "Who?"
+    assert found.strong.get_text() == "Many"
+    assert found.details.p.get_text() == "9 of them."
+    assert "open" not in found.details.attrs
+    assert to_come.a is None
+    assert to_come.select_one(".status").get_text() == "This page is still being made."
+
+
+def test_a_folded_section_is_closed(write):
+    page = write(sections=(Section("A", ("one",)), Section("B", ("two",), folded=True)))
+    assert [fold.get_text(" ", strip=True) for fold in page.select("main section .fold")] == ["Show two"]

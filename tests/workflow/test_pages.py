@@ -76,7 +76,7 @@ def test_a_page_is_part_of_a_study_whose_profile_has_its_section():
     smoke, small = load_profile("smoke"), load_profile("smoke").model_copy(update={"grid": None})
     assert page_named("grid").within(smoke)
     assert not page_named("grid").within(small)
-    assert Page("data", "00_data", "Data").within(small), "what has no section is always there"
+    assert Page("data", "00_data", "Data", "Why?").within(small), "what has no section is always there"
     with pytest.raises(ValueError, match="page: expected one of data, tokenizer, .*, got 'maksed'"):
         page_named("maksed")
 
@@ -91,3 +91,9 @@ def test_the_workflow_is_read_without_torch():
         "sys.exit('torch' in sys.modules or not all(inputs))"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=False).returncode == 0
+
+
+def test_every_page_asks_one_question():
+    questions = [page.question for page in PAGES]
+    assert all(question.count("?") == 1 and question.endswith("?") for question in questions)
+    assert len(set(questions)) == len(PAGES)

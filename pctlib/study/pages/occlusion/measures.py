@@ -3,13 +3,13 @@
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
 from pctlib.data.occlusion.levels import KINDS
+from pctlib.metrics.bootstrap import half_width, pooled_draws
 from pctlib.metrics.plausibility import PoseLimits
 from pctlib.reporting.tables import Interval, interval_ends, mean_interval
 from pctlib.skeletons import Skeleton
@@ -23,8 +23,6 @@ METRICS = (
 """In per cent: mean error over the longer box side; joints whose error is below a share of it; poses."""
 
 _FLAGS = {"seen": 2, "hidden": 1}
-_RESAMPLES = 1000  # of the people
-_NORMAL = 1.96  # half of the 95 % interval of a normal distribution
 _HEAD = ("nose", "eye", "ear", "head_top")
 _Counts = tuple[np.ndarray, np.ndarray]  # for each person: sum of what a metric counts, how much is counted
 
@@ -166,21 +164,10 @@ class Robustness:
         if len(self.seeds) > 1:
             values = [[100 * total.sum() / count.sum() for total, count in side] for side in sides]
             return mean_interval(values[0] if base is None else np.subtract(*values))
-        weights = _resampled(len(counts[0][0]))  # [R, N], the first row counts everyone once
-        with np.errstate(invalid="ignore"):
-            drawn = [100 * (weights @ total) / (weights @ count) for [(total, count)] in sides]
+        drawn = [100 * pooled_draws(*side[0]) for side in sides]
         drawn = drawn[0] if base is None else drawn[0] - drawn[1]
         people = min(int((count > 0).sum()) for side in sides for _, count in side)
-        spread = _NORMAL * float(np.nanstd(drawn[1:], ddof=1)) if people > 1 else None
-        return Interval(float(drawn[0]), spread, people)
-
-
-@lru_cache(maxsize=4)
-def _resampled(people: int) -> np.ndarray:
-    """Return how often each person is drawn, [1 + resamples, N]; in the first row everyone once."""
-    rng = np.random.default_rng(0)
-    drawn = rng.multinomial(people, np.full(people, 1 / people), size=_RESAMPLES)
-    return np.concatenate([np.ones((1, people), int), drawn])
+        return Interval(float(drawn[0]), half_width(drawn) if people > 1 else None, people)
 
 
 def joint_groups(skeleton: Skeleton) -> dict[str, list[int]]:

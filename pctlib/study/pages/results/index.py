@@ -1,33 +1,30 @@
 """The index page, which tells a reader what the study found, and the numbers that its prose takes."""
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from pctlib.reporting.index import Figure, Highlight, IndexPage, Section
+from pctlib.reporting.index import Answer, Card, Figure, Highlight, IndexPage, Section
 from pctlib.reporting.records import fill, read_history
 from pctlib.reporting.tables import mean_interval, signed
 from pctlib.study.findings import ONE_SEED
 from pctlib.study.methods import MEAN_POSE
+from pctlib.study.pages.results import answer
+from pctlib.study.pages.results.answer import first_sentence
 from pctlib.study.pages.results.read import TOLERANCE, StudyResults
 from pctlib.study.pictures import person_pictures
 from pctlib.visualization import curves, galleries
 from pctlib.workflow.layout import run_name
-from pctlib.workflow.pages import PAGES
+from pctlib.workflow.pages import PAGES, page_named
 
-ABSTRACT = """
-**Question.** How should a human pose be represented so that a network still gets it right when part of the
-body is hidden?
-
+METHOD = """
 **Method.** {people} people in {images} images ({source}) train each method, {val_people} others measure it,
 cropped by their ground-truth boxes to {height} x {width} pixels. *PCT* writes a pose as {tokens} tokens of a
-codebook of {entries} entries; the *heatmap control* is trained on the same frozen {backbone} features, for
-as many epochs.
-
-**Result.** The tokenizer gives poses back with an OKS-AP of {reconstruction_ap:.3f} and a mean error of
-{reconstruction_px:.2f} image pixels. Within 0.1 of the box, PCT finds {pct_seen:.1f} % of the seen and
-{pct_hidden:.1f} % of the hidden joints, the control {control_seen:.1f} % and {control_hidden:.1f} %, the mean
-pose {floor_seen:.1f} % and {floor_hidden:.1f} %.{difference}
+codebook of {entries} entries, and gives poses back with a mean error of {reconstruction_px:.2f} image pixels;
+the *heatmap control* is trained on the same frozen {backbone} features, for as many epochs. A joint is found
+if it lies within 0.1 of the longer side of the person's box (PCK@0.1); it is hidden if anything covers it,
+the own body included, or the frame cuts it off.
 
 **Limits.** {limits}
 """
@@ -85,11 +82,28 @@ def findings_text(results: StudyResults) -> str:
         for page in PAGES
         if page.name in said
     ]
-    once = (
-        f"{ONE_SEED} What each page measured in its one run; an interval below is over people, and tells "
-        "networks apart, not methods:\n\n"
+    return "\n".join([*([_seeds_note(results), ""] if _seeds_note(results) else []), *lines])
+
+
+def _seeds_note(results: StudyResults) -> str:
+    """Return how to read what one seed measured; empty for several."""
+    if len(results.layout.profile.seeds) > 1:
+        return ""
+    return (
+        f"{ONE_SEED} This is what each page measured in its one run; an interval is over people, and tells "
+        "networks apart, not methods."
     )
-    return ("" if len(results.layout.profile.seeds) > 1 else once) + "\n".join(lines)
+
+
+def cards(results: StudyResults) -> tuple[Card, ...]:
+    """Return a card for each page but that of the results: its question, and what it found."""
+    said = findings(results)
+    found: dict[str, Card] = {}
+    for (name, _), (title, file) in zip(results.layout.runs(), results.layout.pages()[1:], strict=False):
+        finding, numbers = first_sentence(said.get(name, "").replace(ONE_SEED, ""))
+        card = Card(title.partition(", seed ")[0], file, page_named(name).question, finding, numbers)
+        found.setdefault(name, card)  # of several seeds the first
+    return tuple(found.values())
 
 
 def index_page(results: StudyResults) -> IndexPage:
@@ -99,43 +113,52 @@ def index_page(results: StudyResults) -> IndexPage:
         title="Human pose representations",
         lead="How should a human pose be represented so that a network still gets it right when part of "
         "the body is hidden?",
-        abstract=fill(ABSTRACT, numbers),
-        highlights=(
-            Highlight(
-                f"{numbers['reconstruction_ap']:.3f}", "OKS-AP of poses written as tokens and read back"
-            ),
-            Highlight(f"{numbers['pct_seen']:.1f} %", "of seen joints found by PCT (PCK@0.1)"),
-            Highlight(f"{numbers['pct_hidden']:.1f} %", "of hidden joints found by PCT (PCK@0.1)"),
-            Highlight(f"{numbers['control_hidden']:.1f} %", "of hidden joints found by the heatmap control"),
-        ),
+        answer=_answer(results, numbers),
+        cards=cards(results),
+        cards_note=_seeds_note(results),
         sections=(
-            Section("Findings", (findings_text(results),)),
-            _results_section(results),
+            Section("How it was measured", (fill(METHOD, numbers),)),
+            *_results_sections(results),
             _people_section(results),
             _learning_section(results),
-            _steps(results),
         ),
         run_card=results.run_card,
     )
 
 
-def _results_section(results: StudyResults) -> Section:
+def _answer(results: StudyResults, numbers: Mapping[str, Any]) -> Answer:
     figure = Figure(
-        results.visibility_figure(),
-        "**Seen and hidden joints.** Share of joints within 0.1 of the longer box side, by method.",
-        "Bars of PCK at 0.1 by method, for seen and for hidden joints; the values are in the download.",
-        data=results.visibility_frame(),
-        name="visibility",
+        answer.dots_figure(results),
+        "**Found within 0.1 of the box**, by method; lines are 95 % intervals over "
+        f"{answer.over(results)}; dashed: the mean pose, which ignores the image.",
+        "Dots of PCK at 0.1 by method, for seen and for hidden joints; the values are in the download.",
+        data=answer.dots_frame(results),
+        name="answer",
     )
-    return Section(
-        "Results",
-        (
-            results.table(),
-            _WHAT_DIFFERS,
-            results.cost_table(),
-            figure,
-            results.published_table(),
+    picture = Figure(
+        answer.example_figure(results),
+        "**One person, seen beside hidden.** The median error of the people with hidden joints. Truth: seen "
+        "joints filled, hidden ones hollow. Hidden joints that a method finds are ringed green, missed ones "
+        "red and dashed.",
+        "The picture of a person, the true pose, and the poses found by heatmaps and by tokens.",
+        name="example",
+    )
+    highlights = (
+        Highlight(f"{numbers['pct_hidden']:.1f} %", "of hidden joints found by PCT (PCK@0.1)"),
+        Highlight(f"{numbers['control_hidden']:.1f} %", "of hidden joints found by the heatmap control"),
+        Highlight(f"{numbers['floor_hidden']:.1f} %", "of hidden joints found by the mean pose"),
+        Highlight(
+            f"{100 * numbers['reconstruction_ap']:.1f} %", "OKS-AP of poses written as tokens and read back"
         ),
+    )
+    return Answer(answer.verdict(results), figure, highlights, picture)
+
+
+def _results_sections(results: StudyResults) -> tuple[Section, ...]:
+    return (
+        Section("Main table", (results.table(), _WHAT_DIFFERS)),
+        Section("What the methods cost", (results.cost_table(),), folded=True),
+        Section("Beside the papers", (results.published_table(),), folded=True),
     )
 
 
@@ -183,14 +206,7 @@ def _learning_section(results: StudyResults) -> Section:
                 name=f"learning_{step}",
             )
         )
-    return Section("Learning curves", tuple(blocks))
-
-
-def _steps(results: StudyResults) -> Section:
-    links = "\n".join(f"- [{title}]({file})" for title, file in results.layout.pages()[1:])
-    return Section(
-        "Every step", (f"Each step is a notebook; its page shows code, figures and run card.\n\n{links}",)
-    )
+    return Section("Learning curves", tuple(blocks), folded=True)
 
 
 def _percent(results: StudyResults, method: str) -> tuple[float, float]:

@@ -36,6 +36,7 @@ METRICS = (
     *("AR", "NME seen", "NME hidden"),
 )
 TOLERANCE = 0.1  # of the longer box side, for the rings of the gallery
+MANY_JOINTS = 12  # labelled joints of a person worth showing
 
 
 @dataclass
@@ -145,7 +146,9 @@ class StudyResults:
     def gallery_figure(self) -> MatplotlibFigure:
         """Show people of the least, median and largest mean errors with the poses of each method."""
         shown = {name: p for name, p in self.predictions.items() if name != MEAN_POSE}
-        chosen = choose_people(np.mean([person_errors(self.people, p) for p in shown.values()], axis=0))
+        errors = np.mean([person_errors(self.people, p) for p in shown.values()], axis=0)
+        whole = self.people.labelled.sum(1) >= MANY_JOINTS
+        chosen = choose_people(np.where(whole, errors, np.nan) if whole.any() else errors)
         rows = gallery_rows(self.people, chosen, shown)
         return galleries.prediction_gallery(rows, skeleton=self.people.skeleton, tolerance=TOLERANCE)
 

@@ -10,7 +10,7 @@ from pctlib.reporting.tables import Interval
 from pctlib.study.findings import ONE_SEED
 from pctlib.study.methods import MAIN_METHODS, MEAN_POSE
 from pctlib.study.pages.results.cards import joined_card, read_cards
-from pctlib.study.pages.results.index import findings_text, summary
+from pctlib.study.pages.results.index import cards, findings_text, summary
 from pctlib.study.pages.results.read import StudyResults
 from pctlib.study.predictions import Predictions
 from pctlib.workflow.layout import StudyLayout, run_name
@@ -137,6 +137,15 @@ def test_findings_are_those_of_the_pages(made):
     assert several.count(ONE_SEED) == 0
     assert one.count(ONE_SEED) == 1
     assert findings_text(made(parts={})) == "Only the main comparison ran in this profile."
+
+
+def test_a_card_a_page_with_its_question(made):
+    found = {card.title: card for card in cards(made(seeds=[0, 1]))}
+    assert len(found) == len({name for name, _ in made().layout.runs()})
+    assert found["Tokenizer"].file == "01_tokenizer-seed0.html"
+    assert found["Codebook size and tokens"].question == page_named("grid").question
+    assert found["Codebook size and tokens"].finding == "More helps."
+    assert found["Data"].finding == ""
 
 
 def test_measured_and_published_numbers_stand_apart(made):
