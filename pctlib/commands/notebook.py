@@ -28,8 +28,11 @@ def run(
     ] = None,
 ) -> None:
     """Execute a notebook; an unknown parameter is an error."""
-    from pctlib.io import write_json
+    from pctlib.io import read_json, write_json
+    from pctlib.paths import project_root
     from pctlib.reporting.export import export_notebook
+    from pctlib.reporting.provenance import Provenance
+    from pctlib.reporting.run_card import git_revision, now
     from pctlib.workflow.layout import StudyLayout
     from pctlib.workflow.notebooks import NotebookError, run_notebook
 
@@ -52,7 +55,17 @@ def run(
         return
     if html is not None:
         layout = StudyLayout.from_config({key: given.get(key) for key in ("profile", "dataset", "root")})
-        export_notebook(executed, html, site=layout.site(), page=html.name)
+        metrics = executed.with_name("metrics.json")
+        said = read_json(metrics) if metrics.is_file() else {}
+        origin = Provenance(f"notebooks/{notebook.name}", layout.command, git_revision(project_root()), now())
+        export_notebook(
+            executed,
+            html,
+            site=layout.site(),
+            page=html.name,
+            finding=str(said.get("headline") or said.get("finding") or ""),
+            provenance=origin,
+        )
     typer.echo(f"{notebook.stem}: {time.monotonic() - started:.0f} s", err=True)
 
 

@@ -2,6 +2,7 @@
 
 import base64
 import re
+from html import escape
 from pathlib import Path
 
 import nbformat
@@ -10,8 +11,9 @@ from nbformat import NotebookNode
 
 from pctlib.io import existing_file, write_text
 from pctlib.reporting.images import image_element
-from pctlib.reporting.markdown import plain_text, render_markdown
+from pctlib.reporting.markdown import first_sentence, plain_text, render_markdown
 from pctlib.reporting.page import TEMPLATES, Site, render_page
+from pctlib.reporting.provenance import Provenance
 from pctlib.reporting.tables import csv_text_link
 
 CAPTION = re.compile(r"\*\*(Figure|Table)\b")
@@ -21,7 +23,15 @@ UNREADABLE = (AttributeError, KeyError, TypeError)  # what nbformat raises on JS
 LABELS = {"parameters": "Parameters (defaults)", "injected-parameters": "Parameters of this run"}
 
 
-def export_notebook(notebook_path: str | Path, html_path: str | Path, *, site: Site, page: str) -> Path:
+def export_notebook(
+    notebook_path: str | Path,
+    html_path: str | Path,
+    *,
+    site: Site,
+    page: str,
+    finding: str = "",
+    provenance: Provenance | None = None,
+) -> Path:
     """Write an executed notebook as one HTML page that needs no network and no other file.
 
     A markdown cell that follows an output and starts with "**Figure" or "**Table" is its caption (its first
@@ -33,6 +43,8 @@ def export_notebook(notebook_path: str | Path, html_path: str | Path, *, site: S
         html_path: the page to write, atomically.
         site: the pages to link to.
         page: file name of this page in `site`.
+        finding: markdown, what the page found out; stands under its title, after the question.
+        provenance: where the page comes from.
 
     Returns:
         `html_path`.
@@ -53,7 +65,20 @@ def export_notebook(notebook_path: str | Path, html_path: str | Path, *, site: S
         filters={"report_markdown": _markdown_filter(Path(notebook_path).parent)},
     )
     body, _ = exporter.from_notebook_node(notebook)
-    return write_text(html_path, render_page(body, site=site, page=page, kind="notebook"))
+    answer = _answer(site.questions.get(page, ""), finding)
+    html = render_page(body, site=site, page=page, kind="notebook", answer=answer, provenance=provenance)
+    return write_text(html_path, html)
+
+
+def _answer(question: str, finding: str) -> str:
+    """Return the box under the title: what the page asks, and what it found; "" if it asks nothing."""
+    if not question:
+        return ""
+    found, numbers = first_sentence(finding)
+    parts = [f'<p class="question">{escape(question)}</p>', render_markdown(found)]
+    if numbers:
+        parts.append(f'<details class="fold"><summary>Numbers</summary>{render_markdown(numbers)}</details>')
+    return f'<section class="answer" aria-label="Answer">{"".join(parts)}</section>'
 
 
 def _read(path: str | Path) -> NotebookNode:

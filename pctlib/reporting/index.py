@@ -11,6 +11,7 @@ from pctlib.io import write_text
 from pctlib.reporting.images import figure_element, file_element
 from pctlib.reporting.markdown import render_markdown
 from pctlib.reporting.page import Site, render_page, templates
+from pctlib.reporting.provenance import Provenance
 from pctlib.reporting.run_card import RunCard
 from pctlib.reporting.tables import Table, csv_link
 
@@ -129,13 +130,16 @@ class IndexPage:
     run_card: RunCard | None = field(default=None)
 
 
-def write_index(path: str | Path, index: IndexPage, *, site: Site) -> Path:
+def write_index(
+    path: str | Path, index: IndexPage, *, site: Site, provenance: Provenance | None = None
+) -> Path:
     """Write the index as one HTML file, atomically.
 
     Args:
         path: the file; its name is that of a page of `site`.
         index: what to say.
         site: the pages to link to.
+        provenance: where the numbers come from.
 
     Returns:
         `path`.
@@ -149,7 +153,8 @@ def write_index(path: str | Path, index: IndexPage, *, site: Site) -> Path:
         .get_template("index.html.j2")
         .render(index=index, site=site, page=Path(path).name, markdown=render_markdown, block=_block)
     )
-    return write_text(path, render_page(body, site=site, page=Path(path).name, kind="index"))
+    page = render_page(body, site=site, page=Path(path).name, kind="index", provenance=provenance)
+    return write_text(path, page)
 
 
 def _block(block: str | Table | Figure) -> str:

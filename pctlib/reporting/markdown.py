@@ -1,5 +1,7 @@
 """Markdown to HTML, the same for notebooks and the index; formulas stay text, since pages load nothing."""
 
+import re
+
 from bs4 import BeautifulSoup
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 
@@ -34,3 +36,9 @@ def render_markdown(source: str, *, folder: str = "", attachments: dict | None =
 def plain_text(source: str) -> str:
     """Return what a reader of rendered `source` would read, on one line, for alternative texts."""
     return " ".join(BeautifulSoup(render_markdown(source), "html.parser").get_text().split())
+
+
+def first_sentence(text: str) -> tuple[str, str]:
+    """Return the first sentence of a text, and the rest; a point before a capital ends a sentence."""
+    first, *rest = re.split(r"(?<=[.!?])\s+(?=[A-Z'\[*])", text.strip(), maxsplit=1)
+    return first, "".join(rest)

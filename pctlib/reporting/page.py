@@ -1,7 +1,8 @@
 """The frame around every page of a report: navigation, contents, style, and no remote link at all."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -10,9 +11,14 @@ import jinja2
 from bs4 import BeautifulSoup, Tag
 
 from pctlib import __version__
+from pctlib.reporting.folds import merge_folds
+from pctlib.reporting.glossary import explain_words
+from pctlib.reporting.provenance import Provenance
+from pctlib.reporting.references import link_figures
 from pctlib.reporting.viewer import viewer_script
 
 TEMPLATES = Path(__file__).parent / "templates"
+SCRIPTS = ("report.js", "search.js", "tables.js")
 MOST_LINKS = 8  # more pages than fit a line become a menu
 REMOTE = re.compile(r"^\s*(?:[a-z]+:)?//", re.IGNORECASE)
 
@@ -25,11 +31,30 @@ class Site:
         title: of the whole report.
         pages: (title, file name) of every page, in reading order, the index first.
         note: one line at the foot of every page, such as the profile and the date.
+        questions: file name -> what the page asks.
+        headings: file name -> its headings, for the search.
+        banner: a warning above every page; "" for none.
     """
 
     title: str
     pages: tuple[tuple[str, str], ...]
     note: str = ""
+    questions: Mapping[str, str] = field(default_factory=dict)
+    headings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    banner: str = ""
+
+    @property
+    def search_index(self) -> list[dict[str, str]]:
+        """What the search looks through: title, file, question and headings of every page."""
+        return [
+            {
+                "title": title,
+                "file": file,
+                "question": self.questions.get(file, ""),
+                "headings": " · ".join(self.headings.get(file, ())),
+            }
+            for title, file in self.pages
+        ]
 
     def page_title(self, page: str) -> str:
         """Return the title of the page whose file name is `page`.
@@ -58,17 +83,22 @@ def templates() -> jinja2.Environment:
     )
 
 
-def render_page(body: str, *, site: Site, page: str, kind: str) -> str:
+def render_page(
+    body: str, *, site: Site, page: str, kind: str, answer: str = "", provenance: Provenance | None = None
+) -> str:
     """Return a whole HTML page around `body`.
 
-    Headings get anchors and a table of contents, tables scroll in their own box, links that leave the site
-    become text with the address beside it, scripts that came with outputs are dropped.
+    Headings, figures and tables get anchors, headings a table of contents; tables scroll in their own box;
+    neighbouring folds of code become one; words of the field are explained at their first use; links that
+    leave the site become text with the address beside it; scripts that came with outputs are dropped.
 
     Args:
         body: HTML of the content; its first `<h1>` is the title of the page, else the site's title of it.
         site: the pages to link to.
         page: file name of this page.
         kind: "notebook" or "index", a class of the body for the style sheet.
+        answer: HTML under the title.
+        provenance: where the page comes from, for its foot.
 
     Raises:
         ValueError: if the site has no such page, or a picture is remote or has no alternative text.
@@ -80,8 +110,14 @@ def render_page(body: str, *, site: Site, page: str, kind: str) -> str:
     _check_images(soup, page)
     _localise_links(soup, site)
     contents = _anchor_headings(soup)
+    merge_folds(soup)
+    link_figures(soup)
     _wrap_tables(soup)
     heading = soup.find("h1")
+    if answer:
+        box = BeautifulSoup(answer, "html.parser")
+        soup.insert(0, box) if heading is None else heading.insert_after(box)
+    words = explain_words(soup)
     before, after = site.neighbours(page)
     return (
         templates()
@@ -96,10 +132,12 @@ def render_page(body: str, *, site: Site, page: str, kind: str) -> str:
             title=heading.get_text().rstrip("#").strip() if heading else title,
             has_heading=heading is not None,
             contents=contents,
+            words=words,
+            provenance=provenance,
             has_code=soup.select_one("details.code") is not None,
             body=str(soup),
             style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-            script=(TEMPLATES / "report.js").read_text(encoding="utf-8")
+            script="".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
             + (viewer_script() if soup.select_one("[data-scene]") else ""),
             version=__version__,
         )

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from pctlib.workflow.pages import PAGES, SHARED, Page, page_named
 if TYPE_CHECKING:
     from pctlib.reporting.page import Site
 
+SMOKE = "A smoke run: it shows that everything works. Its numbers mean nothing."
 EVERY = "all"  # in place of a variant: the job of a seed that trains all of them
 LAB = "lab"  # folder below reports/ of what notebooks make that are opened by hand
 
@@ -119,8 +121,29 @@ class StudyLayout:
         """Return the pages of the report for their navigation."""
         from pctlib.reporting.page import Site  # Snakemake reads this module before every job
 
-        note = f"{self.profile.name} profile on {self.dataset}, pctlib {__version__}"
-        return Site("Human pose representations", tuple(self.pages()), note)
+        pages = tuple(self.pages())
+        records = [page_named(name) for name, _ in self.runs()] + [PAGES[-1]]
+        by_file = {file: record for (_, file), record in zip(pages[1:], records, strict=True)}
+        return Site(
+            "Human pose representations",
+            pages,
+            f"{self.profile.name} profile on {self.dataset}, pctlib {__version__}",
+            questions={file: record.question for file, record in by_file.items()},
+            headings={file: notebook_headings(record.notebook) for file, record in by_file.items()},
+            banner=SMOKE if self.profile.name == "smoke" else "",
+        )
+
+    @property
+    def command(self) -> str:
+        """What makes the whole report again."""
+        options = {"PROFILE": self.profile_source, "DATA": self.dataset, "DATA_ROOT": self.root}
+        usual = ("demo", "procedural", "")
+        given = [
+            f"{name}={shlex.quote(value)}"
+            for (name, value), default in zip(options.items(), usual, strict=True)
+            if value != default
+        ]
+        return " ".join(["make study", *given])
 
     # What is trained ahead of a notebook, each in a job of its own
 
@@ -298,3 +321,13 @@ def out_folder(out_dir: str | Path) -> Path:
     folder = resolve(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
+
+
+def notebook_headings(notebook: str) -> tuple[str, ...]:
+    """Return the second-level headings of a notebook of the study; none where the file is not there."""
+    path = project_root() / "notebooks" / f"{notebook}.ipynb"
+    if not path.is_file():
+        return ()
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
+    return tuple(re.findall(r"^## (.+)$", text, flags=re.MULTILINE))

@@ -64,7 +64,7 @@ def test_page_is_one_file_without_remote_addresses(export, tmp_path):
     assert not any("http:" in value or "https:" in value for value in attributes)
     assert "PCT (arxiv.org/abs/2303.11638)" in page.main.get_text()
     assert "example.org/x" in page.main.get_text()
-    assert [script.get("src") for script in page.find_all("script")] == [None]
+    assert [script.get("src") for script in page.find_all("script")] == [None, None]
     assert "default-src 'none'" in str(page.head)
 
 
@@ -73,7 +73,8 @@ def test_figure_takes_its_caption_and_alt_from_the_next_cell(export):
         code("figure", picture()), new_markdown_cell("**Figure 1.** A *black* box.\n\nIt is small.")
     )
     assert page.figure.img["alt"] == "Figure 1. A black box."
-    assert page.figure.figcaption.get_text().strip() == "Figure 1. A black box."
+    assert page.figure.figcaption.get_text().strip() == "Figure 1. A black box.#"
+    assert page.figure["id"] == page.select_one("figcaption .anchor")["href"].removeprefix("#") == "figure-1"
     assert page.main.get_text().count("A black box.") == 1  # moved, not copied
     assert page.find("p", string="It is small.").find_parent("figure") is None
     assert page.figure.img["src"].startswith("data:image/png;base64,")
@@ -140,8 +141,14 @@ def test_code_is_folded_and_parameters_are_called_so(export):
         code("train(epochs)"),
     )
     cells = page.select("details.code")
-    labels = [cell.summary.get_text() for cell in cells]
-    assert labels == ["Parameters (defaults)", "Parameters of this run", "Code"]
+    assert [cell.summary.get_text() for cell in cells] == ["Set-up and parameters"], "neighbours are one fold"
+    labels = [label.get_text() for label in cells[0].select(".label")]
+    assert labels == ["Parameters (defaults)", "Parameters of this run"]
+    assert [part.get_text().strip() for part in cells[0].select("pre")] == [
+        "epochs = 20",
+        "epochs = 3",
+        "train(epochs)",
+    ]
     assert not any(cell.has_attr("open") for cell in cells)
     assert page.find(id="toggle-code") is not None
     assert export(new_markdown_cell("text only")).find(id="toggle-code") is None

@@ -56,7 +56,7 @@ def test_index_says_what_it_is_given(write, tmp_path):
     ]
     assert [image["alt"] for image in page.select("figure img")] == ["dots", "a falling line"]
     assert page.select_one("figure .download a")["download"] == "curve.csv"
-    assert page.select_one(".table-block caption").get_text() == "Table 1. Results."
+    assert page.select_one(".table-block caption").get_text() == "Table 1. Results.#"
     (tmp_path / "00_data.html").write_text("<p>data</p>")
     assert check_site(tmp_path) == []
 

@@ -1,8 +1,5 @@
 """The answer to the study's question, as its index gives it first: a sentence, dots, a person."""
 
-import re
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure as MatplotlibFigure
@@ -140,9 +137,3 @@ def example_figure(results: StudyResults) -> MatplotlibFigure:
     shown = {name: results.predictions[name] for name in (CONTROL, PCT)}
     rows = gallery_rows(results.people, [(example(results), "")], shown)
     return galleries.prediction_gallery(rows, skeleton=results.people.skeleton, tolerance=TOLERANCE)
-
-
-def first_sentence(text: str) -> tuple[str, str]:
-    """Return the first sentence of a text, and the rest."""
-    parts: Sequence[str] = re.split(r"(?<=[.!?])\s+(?=[A-Z'\[*])", text.strip(), maxsplit=1)
-    return parts[0], parts[1] if len(parts) > 1 else ""

@@ -5,17 +5,20 @@ from typing import Any
 
 import numpy as np
 
+from pctlib.paths import project_root
 from pctlib.reporting.index import Answer, Card, Figure, Highlight, IndexPage, Section
+from pctlib.reporting.markdown import first_sentence
+from pctlib.reporting.provenance import Provenance
 from pctlib.reporting.records import fill, read_history
+from pctlib.reporting.run_card import git_revision, now
 from pctlib.reporting.tables import mean_interval, signed
 from pctlib.study.findings import ONE_SEED
 from pctlib.study.methods import MEAN_POSE
 from pctlib.study.pages.results import answer
-from pctlib.study.pages.results.answer import first_sentence
 from pctlib.study.pages.results.read import TOLERANCE, StudyResults
 from pctlib.study.pictures import person_pictures
 from pctlib.visualization import curves, galleries
-from pctlib.workflow.layout import run_name
+from pctlib.workflow.layout import StudyLayout, run_name
 from pctlib.workflow.pages import PAGES, page_named
 
 METHOD = """
@@ -124,6 +127,12 @@ def index_page(results: StudyResults) -> IndexPage:
         ),
         run_card=results.run_card,
     )
+
+
+def provenance(layout: StudyLayout) -> Provenance:
+    """Return where the index of a study comes from."""
+    notebook = f"notebooks/{page_named('results').notebook}.ipynb"
+    return Provenance(notebook, layout.command, git_revision(project_root()), now())
 
 
 def _answer(results: StudyResults, numbers: Mapping[str, Any]) -> Answer:

@@ -9,7 +9,7 @@ from helpers.study_people import make_people
 from pctlib.metrics.pck import pck_metrics
 from pctlib.study.methods import MEAN_POSE
 from pctlib.study.pages.results import answer
-from pctlib.study.pages.results.answer import CONTROL, PCT, example, first_sentence, share, verdict
+from pctlib.study.pages.results.answer import CONTROL, PCT, example, share, verdict
 from pctlib.study.predictions import Predictions
 
 
@@ -112,15 +112,3 @@ def test_the_person_shown_has_the_median_error_of_those_with_hidden_joints(resul
     assert example(made) == 6
     made.people.visible[4:] = 2  # nothing hidden: they show nothing
     assert example(made) == 2
-
-
-@pytest.mark.parametrize(
-    ("text", "parts"),
-    [
-        ("One. Two is 0.5 % more. Three.", ("One.", "Two is 0.5 % more. Three.")),
-        ("'A' against 'B': +1.0 points.", ("'A' against 'B': +1.0 points.", "")),
-        ("", ("", "")),
-    ],
-)
-def test_the_first_sentence_ends_at_a_point_before_a_capital(text, parts):
-    assert first_sentence(text) == parts

@@ -1,0 +1,37 @@
+(() => {
+  // A click on a heading sorts; the second the other way round, the third as it was.
+  const value = (row, column) => {
+    const text = row.cells[column].textContent.trim();
+    const number = parseFloat(text.replace(/[,\s]/g, "").replace("−", "-").split("±")[0]);
+    return Number.isNaN(number) ? text : number;
+  };
+  const compare = (a, b) => {
+    const numbers = [a, b].map((one) => typeof one === "number");
+    if (numbers[0] && numbers[1]) return a - b;
+    return numbers[0] === numbers[1] ? a.localeCompare(b) : numbers[1] - numbers[0];
+  };
+  document.querySelectorAll(".table-block table").forEach((table) => {
+    const body = table.tBodies[0];
+    const rows = [...body.rows];
+    const headings = [...table.tHead.rows[table.tHead.rows.length - 1].cells];
+    if (rows.length < 3) return;
+    headings.forEach((heading, column) => {
+      const button = document.createElement("button");
+      button.type = "button";
+      button.className = "sort";
+      button.append(...heading.childNodes);
+      button.title = "Sort by this column";
+      heading.append(button);
+      button.addEventListener("click", () => {
+        const order = { none: "descending", descending: "ascending", ascending: "none" }[heading.getAttribute("aria-sort") ?? "none"];
+        headings.forEach((other) => other.removeAttribute("aria-sort"));
+        const sorted = [...rows];
+        if (order !== "none") {
+          heading.setAttribute("aria-sort", order);
+          sorted.sort((a, b) => compare(value(a, column), value(b, column)) * (order === "ascending" ? 1 : -1));
+        }
+        body.append(...sorted);
+      });
+    });
+  });
+})();
