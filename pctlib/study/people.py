@@ -61,6 +61,18 @@ class Splits:
             counts |= {f"{split} people left out: {why}": n for why, n in people.excluded.items() if n}
         return counts
 
+    @property
+    def finding(self) -> str:
+        """How many people there are, in plain words, and how much of them is hidden."""
+        numbers = self.counts()
+        labelled = self.val.visible > 0
+        hidden = (self.val.visible == 1).sum() / max(1, labelled.sum())
+        return (
+            f"{numbers['training people']} people in {numbers['training images']} images are there to learn "
+            f"from, {numbers['validation people']} others in {numbers['validation images']} to measure on. "
+            f"Of the labelled joints of these, {100 * hidden:.0f} % are hidden."
+        )
+
 
 def load_splits(
     dataset: str, profile: Profile, *, root: str = "", whole_body: bool = False, progress: bool = True

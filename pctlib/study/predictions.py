@@ -1,6 +1,7 @@
 """Predicted poses of a table of people: making, keeping and judging them."""
 
 import io
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,6 +81,19 @@ def judge(people: People, predictions: Predictions) -> dict[str, float]:
     if people.skeleton.sigmas is not None:
         metrics |= coco_ap(people, predictions.keypoints_image, predictions.scores.mean(axis=1))
     return metrics
+
+
+def joints_found(metrics: Mapping[str, float]) -> str:
+    """Return PCK@0.1 in words, such as "84.3 % of the seen and 70.6 % of the hidden joints"."""
+    shares = {kind: metrics.get(f"PCK@0.1 {kind}", math.nan) for kind in ("seen", "hidden")}
+    parts = [f"{100 * share:.1f} % of the {kind}" for kind, share in shares.items() if math.isfinite(share)]
+    return f"{' and '.join(parts)} joints" if parts else "joints that nobody has labelled"
+
+
+def network_finding(metrics: Mapping[str, float]) -> str:
+    """Return in plain words what a network finds; `metrics` as `judge`."""
+    precision = f" with an OKS-AP of {100 * metrics['AP']:.1f} %" if "AP" in metrics else ""
+    return f"Within 0.1 of the box, the network finds {joints_found(metrics)}{precision}."
 
 
 def person_errors(people: People, predictions: Predictions, kind: str = "all") -> np.ndarray:

@@ -110,6 +110,23 @@ def prediction_gallery(rows: Sequence[GalleryRow], *, skeleton: Skeleton, tolera
 
 
 @mpl.rc_context(STYLE)
+def truth_beside(row: GalleryRow, *, skeleton: Skeleton, tolerance: float) -> Figure:
+    """Show one person with the true pose and that of each method, large; rings as in `prediction_gallery`."""
+    count = 1 + len(row.predictions)
+    cell = 6.6 / count
+    size = (cell * row.image.shape[0] / row.image.shape[1] + 0.6, cell * count)
+    figure, axes = new_figure(1, count, size=size)
+    figure.get_layout_engine().set(w_pad=0.02, h_pad=0.02, wspace=0.01)
+    draw_truth(axes[0], row, skeleton=skeleton)
+    for place, method in zip(axes[1:], row.predictions, strict=True):
+        draw_prediction(place, row, method, skeleton=skeleton, tolerance=tolerance)
+    for place, title in zip(axes, ["Truth", *row.predictions], strict=True):
+        place.set_title(title, fontsize=9.5)
+    figure.legend(handles=ring_handles(), loc="outside lower left", ncols=2, handletextpad=0.3)
+    return figure
+
+
+@mpl.rc_context(STYLE)
 def one_person(image: np.ndarray, readings: Mapping[str, tuple[Skeleton, np.ndarray]]) -> Figure:
     """Show a person, and poses of several keypoint sets found in the same picture.
 

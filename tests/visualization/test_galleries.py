@@ -5,7 +5,7 @@ import pytest
 from matplotlib.colors import to_hex
 
 from pctlib.visualization import GalleryRow, contact_sheet, prediction_gallery, recovered_joints
-from pctlib.visualization.galleries import one_person
+from pctlib.visualization.galleries import one_person, truth_beside
 from pctlib.visualization.style import MISSED, RECOVERED
 
 TRUTH = np.array([[2.0, 2.0], [4.0, 4.0], [6.0, 6.0], [8.0, 8.0]])
@@ -79,6 +79,12 @@ def test_contact_sheet_refuses_unequal_lengths(skeleton):
         contact_sheet([image], [TRUTH] * 2, [np.ones(4)], skeleton=skeleton)
     with pytest.raises(ValueError, match="above 0"):
         contact_sheet([], [], [], skeleton=skeleton)
+
+
+def test_the_truth_stands_beside_every_method_with_its_rings(skeleton):
+    figure = truth_beside(row([0, 5, 0, 0], methods=("A", "B")), skeleton=skeleton, tolerance=0.1)
+    assert [axes.get_title("left") for axes in figure.axes] == ["Truth", "A", "B"]
+    assert [rings(axes) for axes in figure.axes] == [[], [RECOVERED, MISSED], [RECOVERED, MISSED]]
 
 
 def test_one_person_is_drawn_in_several_keypoint_sets(skeleton):

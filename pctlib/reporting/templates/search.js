@@ -7,7 +7,7 @@
   // On this page all of its text is searched: places are its headings and captions.
   const places = [...document.querySelectorAll("main h2[id], main h3[id], figure[id], .table-block[id]")].map((place) => {
     const words = place.matches("h2, h3") ? place : place.querySelector("figcaption, caption");
-    return { file: `#${place.id}`, title: words.textContent.replace(/#$/, "").slice(0, 90), all: words.textContent.toLowerCase() };
+    return { file: `#${place.id}`, title: words.textContent.replace(/\s*#?\s*$/, "").trim().slice(0, 90), all: words.textContent.toLowerCase() };
   });
   input.parentElement.hidden = false;
 

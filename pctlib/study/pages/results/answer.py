@@ -72,7 +72,11 @@ def verdict(results: StudyResults) -> str:
         if hidden.mean > 0
         else "**Heatmaps keep more of the hidden joints than tokens (PCT) do**"
     )
-    numbers = {name: share(results, name, "hidden") for name in (PCT, CONTROL)}
+    numbers = {name: share(results, name, "hidden") for name in (PCT, CONTROL, MEAN_POSE)}
+    if numbers[MEAN_POSE].mean >= max(numbers[PCT].mean, numbers[CONTROL].mean):
+        words = (
+            "**Neither tokens (PCT) nor heatmaps beat the mean pose** on hidden joints: too short a training"
+        )
     text = (
         f"{words}, on the same frozen features and for the same epochs: {numbers[PCT].mean:.1f} against "
         f"{numbers[CONTROL].mean:.1f} % ({_points(hidden)})."
@@ -135,5 +139,5 @@ def example(results: StudyResults) -> int:
 def example_figure(results: StudyResults) -> MatplotlibFigure:
     """Show `example` with the truth and what heatmaps and tokens find, hidden joints ringed."""
     shown = {name: results.predictions[name] for name in (CONTROL, PCT)}
-    rows = gallery_rows(results.people, [(example(results), "")], shown)
-    return galleries.prediction_gallery(rows, skeleton=results.people.skeleton, tolerance=TOLERANCE)
+    (row,) = gallery_rows(results.people, [(example(results), "")], shown)
+    return galleries.truth_beside(row, skeleton=results.people.skeleton, tolerance=TOLERANCE)

@@ -146,10 +146,9 @@ def _answer(results: StudyResults, numbers: Mapping[str, Any]) -> Answer:
     )
     picture = Figure(
         answer.example_figure(results),
-        "**One person, seen beside hidden.** The median error of the people with hidden joints. Truth: seen "
-        "joints filled, hidden ones hollow. Hidden joints that a method finds are ringed green, missed ones "
-        "red and dashed.",
-        "The picture of a person, the true pose, and the poses found by heatmaps and by tokens.",
+        "**One person**, of median error. Truth: seen joints filled, hidden ones hollow. Hidden joints that "
+        "a method finds are ringed green, missed ones red and dashed.",
+        "A person with the true pose, and with the poses found by heatmaps and by tokens.",
         name="example",
     )
     highlights = (

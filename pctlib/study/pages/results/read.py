@@ -50,7 +50,7 @@ class StudyResults:
         metrics: method -> metrics of each seed.
         predictions: method -> predictions of the first seed.
         tokenizer: reconstruction metrics of each seed.
-        parts: step -> what its page found, of every ablation, comparison and protocol that ran.
+        parts: step -> what its page found, of those with a run for each seed the first.
         costs: method -> parameters, GFLOPs and speed, measured while reading.
         measured_on: device and threads of the speed.
         run_card: facts of all runs together.
@@ -92,10 +92,11 @@ class StudyResults:
             read_json(study_dir / run_name("tokenizer", seed) / "metrics.json")
             for seed in layout.profile.seeds
         ]
+        first_seed = (None, layout.profile.seeds[0])
         parts = {
-            step: read_json(study_dir / step / "metrics.json")
+            step: read_json(study_dir / run_name(step, seed) / "metrics.json")
             for step, seed in layout.runs()
-            if seed is None and step != "data"
+            if seed in first_seed
         }
         card = joined_card(layout, study_dir, cards)
         costs = _costs(layout, study_dir)

@@ -79,6 +79,8 @@ def test_the_verdict_says_who_is_ahead_only_where_the_interval_leaves_out_zero(r
     assert level.startswith("**No difference is shown**")
     assert "On joints that can be seen no difference is shown (0.0 points, 0.0 to 0.0)." in level
     made = results(found=12)
+    made.predictions[MEAN_POSE] = made.predictions[PCT]
+    assert verdict(made).startswith("**Neither tokens (PCT) nor heatmaps beat the mean pose**")
     behind = verdict(results(found=12, pct=moved(made.people, 0.5, slice(3, None))))
     assert behind.startswith("**Heatmaps keep more of the hidden joints than tokens (PCT) do**")
 
