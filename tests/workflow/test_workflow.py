@@ -33,7 +33,7 @@ def run_study(root, *arguments, check=True, **options):
         capture_output=True,
         text=True,
         check=False,
-        timeout=600,
+        timeout=1500,
         **options,
     )
     assert not check or result.returncode == 0, result.stdout + result.stderr
