@@ -134,6 +134,7 @@ def render_page(
             contents=contents,
             words=words,
             provenance=provenance,
+            bibtex=provenance.bibtex(soup.get_text(" ")) if provenance else "",
             has_code=soup.select_one("details.code") is not None,
             body=str(soup),
             style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),

@@ -58,7 +58,8 @@ def study(tmp_path_factory):
     root = tmp_path_factory.mktemp("study")
     for name in ("notebooks", "workflow", "pctlib"):
         shutil.copytree(ROOT / name, root / name, ignore=shutil.ignore_patterns("__pycache__"))
-    shutil.copy(ROOT / "requirements.lock", root)
+    for name in ("requirements.lock", "CITATION.cff"):
+        shutil.copy(ROOT / name, root)
     result = run_study(root)
     assert "report: " in result.stdout
     return root
