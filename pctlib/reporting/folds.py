@@ -1,4 +1,4 @@
-"""Folded code of a page: neighbouring cells that show nothing become one fold."""
+"""Folded code of a page: cells that show nothing share the fold of the next one."""
 
 from bs4 import BeautifulSoup, Tag
 
@@ -6,7 +6,9 @@ CODE, SETUP = "Code", "Set-up and parameters"
 
 
 def merge_folds(soup: BeautifulSoup) -> None:
-    """Join each run of code cells without output into one fold; its parts keep their labels.
+    """Join each run of code cells without output, and the cell behind it, into one fold.
+
+    Its parts keep their labels; what the last cell shows stays below the fold.
 
     Args:
         soup: the content of a page; changed.
@@ -18,12 +20,26 @@ def merge_folds(soup: BeautifulSoup) -> None:
         while following is not None and _shows_nothing(following):
             after = _next_cell(following)
             _append(soup, cell, following)
+            following.decompose()
             following = after
+        if following is not None and _starts_with_code(following):
+            _append(soup, cell, following)
+            following.details.replace_with(cell.details.extract())
+            cell.decompose()
 
 
 def _shows_nothing(cell: Tag) -> bool:
-    parts = [child for child in cell.children if isinstance(child, Tag)]
-    return len(parts) == 1 and parts[0].name == "details" and "code" in parts[0].get("class", [])
+    return _starts_with_code(cell) and len(_parts(cell)) == 1
+
+
+def _starts_with_code(cell: Tag) -> bool:
+    """Whether the code of a cell is shown, folded; one without code has only its output."""
+    first = next(iter(_parts(cell)), None)
+    return first is not None and first.name == "details" and "code" in first.get("class", [])
+
+
+def _parts(cell: Tag) -> list[Tag]:
+    return [child for child in cell.children if isinstance(child, Tag)]
 
 
 def _next_cell(cell: Tag) -> Tag | None:
@@ -44,7 +60,6 @@ def _append(soup: BeautifulSoup, cell: Tag, following: Tag) -> None:
         fold.append(_label(soup, label))
     for part in list(other.contents):
         fold.append(part.extract())
-    following.decompose()
 
 
 def _label(soup: BeautifulSoup, text: str) -> Tag:

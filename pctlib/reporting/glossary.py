@@ -22,9 +22,16 @@ WORDS = {
     "epochs: it differs in the representation alone.",
     "hidden joints": "Joints that anything covers, the own body included, or that the frame cuts off.",
     "seen joints": "Joints that nothing covers and that lie within the frame.",
+    "heatmap": "A map for each joint that says how likely it is at each place, read at its peak.",
+    "interval": "Where the true value lies with 95 % confidence, by drawing people again many times "
+    "(bootstrap) or over seeds. One that holds zero shows no difference.",
+    "teacher": "A trained network whose answers or features another, the student, learns from.",
+    "quantisation": "Taking the nearest entry of the codebook in place of a vector; or rounding to cells.",
+    "commitment": "A term of the loss that keeps the features of tokens near their codebook entries.",
     "codebook": "The learned list of V vectors from which tokens are taken.",
     "perplexity": "How many entries of the codebook would give this much variety if all were used equally.",
-    "tokens": "PCT writes a pose as M tokens; each is one entry of the codebook.",
+    "tokens": "In PCT, what writes a pose: M of them, each one entry of the codebook. In a transformer, the "
+    "vectors that attention works on.",
     "soft look-up": "Entries of the codebook mixed by their probabilities; a hard look-up takes the most "
     "probable one.",
     "flip test": "The mirrored image is predicted, too, and both answers are merged.",
@@ -33,7 +40,13 @@ WORDS = {
     "SimCC": "A joint as two classifications: one over the columns, one over the rows of the image.",
     "soft-argmax": "The mean place under a heatmap, in place of its maximum.",
     "DARK": "Heatmaps read by a Taylor expansion around their maximum, finer than a cell.",
+    "RLE": "Residual log-likelihood estimation: coordinates with a learned shape of their errors.",
+    "RTMCC": "The head of RTMPose: SimCC behind a gated attention unit.",
     "UDP": "Heatmaps with unbiased transformations between image and map.",
+    "lifting": "From joints in the image to joints in 3D, without the image.",
+    "SMPL-X": "A model of the body's surface with hands and face, posed by joint angles.",
+    "calibration error": "Distance between how sure a network says it is and how often it is right.",
+    "experts": "Parts of a network of which each serves one data set.",
     "knowledge token": "A token that is trained to hold what a teacher knows, and then given to a student.",
     "OKS": "Object keypoint similarity: 1 for a joint in its place, less the farther, over the size of the "
     "person and a tolerance of the joint.",
@@ -60,14 +73,21 @@ def explain_words(soup: BeautifulSoup) -> dict[str, str]:
 
 
 def _mark_first(soup: BeautifulSoup, word: str, meaning: str) -> bool:
-    pattern = re.compile(rf"(?<![\w@-]){re.escape(word)}(?![\w@])", re.IGNORECASE if word.islower() else 0)
-    for text in soup.find_all(string=pattern):
-        if text.find_parent(_SKIPPED) or not text.find_parent(_READ):
-            continue
-        before, match, after = _split(str(text), pattern)
-        text.replace_with(NavigableString(before), _term(soup, match, meaning), NavigableString(after))
-        return True
-    return False
+    """Mark the first use that is in sight; one inside a fold only if there is no other."""
+    small = word.islower()
+    plural = "s?" if small else ""
+    pattern = re.compile(rf"(?<![\w@-]){re.escape(word)}{plural}(?![\w@])", re.IGNORECASE if small else 0)
+    uses = [text for text in soup.find_all(string=pattern) if _is_running_text(text)]
+    if not uses:
+        return False
+    text = min(uses, key=lambda use: use.find_parent("details") is not None)
+    before, match, after = _split(str(text), pattern)
+    text.replace_with(NavigableString(before), _term(soup, match, meaning), NavigableString(after))
+    return True
+
+
+def _is_running_text(text: NavigableString) -> bool:
+    return text.find_parent(_SKIPPED) is None and text.find_parent(_READ) is not None
 
 
 def _split(text: str, pattern: re.Pattern[str]) -> tuple[str, str, str]:

@@ -29,6 +29,20 @@ def test_small_words_may_begin_a_sentence():
     assert soup.dfn.contents[0] == "Mean pose"
 
 
+def test_a_use_in_sight_goes_before_one_in_a_fold():
+    fold = "<details><summary>Numbers</summary><p>UDP and DARK</p></details>"
+    words, soup = explained(f"{fold}<p>By UDP.</p>")
+    assert set(words) == {"UDP", "DARK"}
+    assert [term.contents[0] for term in soup.select("details dfn")] == ["DARK"]
+    assert [term.contents[0] for term in soup.select("dfn") if not term.find_parent("details")] == ["UDP"]
+
+
+def test_small_words_are_found_in_the_plural():
+    words, soup = explained("<p>Two heatmaps of UDPs.</p>")
+    assert set(words) == {"heatmap"}
+    assert soup.dfn.contents[0] == "heatmaps"
+
+
 def test_explanations_are_sentences():
     assert all(meaning[0].isupper() or meaning[0].isdigit() for meaning in WORDS.values())
     assert all(meaning.endswith(".") for meaning in WORDS.values())
