@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import jinja2
@@ -15,6 +16,7 @@ from pctlib.reporting.folds import merge_folds
 from pctlib.reporting.glossary import explain_words
 from pctlib.reporting.provenance import Provenance
 from pctlib.reporting.references import link_figures
+from pctlib.reporting.search import heading_slug
 from pctlib.reporting.viewer import viewer_script
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -32,7 +34,7 @@ class Site:
         pages: (title, file name) of every page, in reading order, the index first.
         note: one line at the foot of every page, such as the profile and the date.
         questions: file name -> what the page asks.
-        headings: file name -> its headings, for the search.
+        places: file name -> (anchor, text) of its headings and captions, for the search.
         banner: a warning above every page; "" for none.
     """
 
@@ -40,18 +42,18 @@ class Site:
     pages: tuple[tuple[str, str], ...]
     note: str = ""
     questions: Mapping[str, str] = field(default_factory=dict)
-    headings: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    places: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
     banner: str = ""
 
     @property
-    def search_index(self) -> list[dict[str, str]]:
-        """What the search looks through: title, file, question and headings of every page."""
+    def search_index(self) -> list[dict[str, Any]]:
+        """What the search looks through: title, file, question and places of every page."""
         return [
             {
                 "title": title,
                 "file": file,
                 "question": self.questions.get(file, ""),
-                "headings": " · ".join(self.headings.get(file, ())),
+                "places": self.places.get(file, ()),
             }
             for title, file in self.pages
         ]
@@ -188,7 +190,7 @@ def _anchor_headings(soup: BeautifulSoup) -> list[tuple[int, str, str]]:
     contents, used = [], {"content"}
     for heading in soup.find_all(["h1", "h2", "h3", "h4"]):
         text = heading.get_text().strip()
-        slug = base = re.sub(r"\W+", "-", text.lower()).strip("-") or "section"
+        slug = base = heading_slug(text)
         for number in range(2, 10_000):
             if slug not in used:
                 break

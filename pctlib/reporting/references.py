@@ -4,6 +4,8 @@ import re
 
 from bs4 import BeautifulSoup, NavigableString, Tag
 
+from pctlib.reporting.search import place_id
+
 _NUMBERED = re.compile(r"^\s*(Figure|Table) (\d+[a-z]?)\b")
 _NAMED = re.compile(r"\b(Figure|Table) (\d+[a-z]?)\b(?! of (?:the paper|Geng|PCT))")
 _SKIPPED = ("a", "code", "pre", "h1", "h2", "h3", "h4", "button", "summary", "script", "dfn")
@@ -29,7 +31,7 @@ def link_figures(soup: BeautifulSoup) -> list[str]:
         place = caption.find_parent(class_="table-block") or caption.find_parent("figure")
         if place is None or name in ids or place.has_attr("id"):
             continue
-        place["id"] = ids[name] = f"{match.group(1)}-{match.group(2)}".lower()
+        place["id"] = ids[name] = place_id(match.group(1), match.group(2))
         _add_anchor(soup, caption, name, ids[name])
     for text in soup.find_all(string=_NAMED):
         if not text.find_parent(_SKIPPED) and not _is_own_name(text):

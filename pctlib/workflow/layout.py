@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import re
 import shlex
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -120,6 +119,7 @@ class StudyLayout:
     def site(self) -> "Site":
         """Return the pages of the report for their navigation."""
         from pctlib.reporting.page import Site  # Snakemake reads this module before every job
+        from pctlib.reporting.search import notebook_places
 
         pages = tuple(self.pages())
         records = [page_named(name) for name, _ in self.runs()] + [PAGES[-1]]
@@ -129,7 +129,7 @@ class StudyLayout:
             pages,
             f"{self.profile.name} profile on {self.dataset}, pctlib {__version__}",
             questions={file: record.question for file, record in by_file.items()},
-            headings={file: notebook_headings(record.notebook) for file, record in by_file.items()},
+            places={file: notebook_places(notebook_file(record)) for file, record in by_file.items()},
             banner=SMOKE if self.profile.name == "smoke" else "",
         )
 
@@ -322,13 +322,3 @@ def out_folder(out_dir: str | Path) -> Path:
     folder = resolve(out_dir)
     folder.mkdir(parents=True, exist_ok=True)
     return folder
-
-
-def notebook_headings(notebook: str) -> tuple[str, ...]:
-    """Return the second-level headings of a notebook of the study; none where the file is not there."""
-    path = project_root() / "notebooks" / f"{notebook}.ipynb"
-    if not path.is_file():
-        return ()
-    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
-    text = "\n".join("".join(cell["source"]) for cell in cells if cell["cell_type"] == "markdown")
-    return tuple(re.findall(r"^## (.+)$", text, flags=re.MULTILINE))

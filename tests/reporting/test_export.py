@@ -64,7 +64,7 @@ def test_page_is_one_file_without_remote_addresses(export, tmp_path):
     assert not any("http:" in value or "https:" in value for value in attributes)
     assert "PCT (arxiv.org/abs/2303.11638)" in page.main.get_text()
     assert "example.org/x" in page.main.get_text()
-    assert [script.get("src") for script in page.find_all("script")] == [None, None]
+    assert [script.get("src") for script in page.find_all("script")] == [None] * 3
     assert "default-src 'none'" in str(page.head)
 
 

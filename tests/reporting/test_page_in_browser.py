@@ -1,5 +1,7 @@
 """What a page does by itself, in headless Chromium: search, themes, sorting, words, pictures, folds."""
 
+import re
+
 import pandas as pd
 import pytest
 from matplotlib.figure import Figure as Plot
@@ -7,6 +9,7 @@ from matplotlib.figure import Figure as Plot
 from pctlib.reporting.index import Answer, Card, Figure, IndexPage, Section, write_index
 from pctlib.reporting.page import Site
 from pctlib.reporting.tables import Table
+from pctlib.reporting.viewer import viewer_script
 
 pytest.importorskip("websocket", reason="the browser checks need websocket-client")
 from helpers.browser import find_chromium, open_browser
@@ -16,7 +19,7 @@ SITE = Site(
     "Study",
     PAGES,
     questions={"03_page.html": "How many tokens does a pose need?"},
-    headings={"04_page.html": ("A gallery of poses",)},
+    places={"04_page.html": (("a-gallery", "A gallery of poses"), ("figure-2", "Figure 2. People."))},
     banner="A smoke run.",
 )
 
@@ -61,7 +64,14 @@ def press(browser, key, on="document"):
 def test_search_finds_titles_questions_headings_and_places_of_this_page(browser, index):
     assert browser.visit(index).all_problems == []
     assert type_into_search(browser, "tokens pose") == ["Page 3How many tokens does a pose need?"]
-    assert type_into_search(browser, "GALLERY") == ["Page 4A gallery of poses"]
+    assert type_into_search(browser, "GALLERY") == ["A gallery of posesPage 4"]
+    assert browser.evaluate("document.querySelector('#found a').getAttribute('href')") == (
+        "04_page.html#a-gallery"
+    )
+    assert type_into_search(browser, "figure 2") == [
+        "Figure 2. Folded.on this page",
+        "Figure 2. People.Page 4",
+    ]
     assert type_into_search(browser, "folded") == ["Figure 2. Folded.on this page"]
     assert type_into_search(browser, "nowhere") == ["Nothing found."]
     assert type_into_search(browser, "") == []
@@ -123,6 +133,40 @@ def test_a_picture_opens_large_and_closes(browser, index):
     assert browser.evaluate("document.querySelector('dialog img').alt") == "dots"
     browser.evaluate("document.querySelector('dialog').click()")
     assert browser.evaluate("document.querySelector('dialog').open") is False
+
+
+def test_a_picture_opens_by_keyboard_and_has_a_button_to_close(browser, index):
+    browser.visit(index, width=390)
+    for key in ("Enter", " "):
+        press(browser, key, "document.querySelector('figure .picture img')")
+        assert browser.evaluate("document.querySelector('dialog').open") is True
+        assert browser.evaluate("document.activeElement.textContent") == "Close"
+        browser.evaluate("document.querySelector('dialog button').click()")
+        assert browser.evaluate("document.querySelector('dialog').open") is False
+
+
+def test_the_sign_beside_a_caption_copies_its_address(browser, index):
+    browser.visit(index)
+    told = (
+        "(async () => { let copied = '';"
+        "navigator.clipboard.writeText = async (text) => { copied = text; };"
+        "document.querySelector('#table-1 a.anchor').click();"
+        "await new Promise(done => setTimeout(done, 20));"
+        "return [copied.split('/').pop(), document.querySelector('.copied').textContent]; })()"
+    )
+    assert browser.evaluate(told) == ["index.html#table-1", "Link copied."]
+
+
+def test_the_theme_is_there_before_the_page_is_painted(index):
+    head, _, body = index.read_text(encoding="utf-8").partition("<body")
+    assert 'localStorage.getItem("pctlib-theme")' in head
+    assert "<script" in body
+
+
+def test_scripts_of_a_page_are_small(index):
+    scripts = re.findall(r"<script>(.*?)</script>", index.read_text(encoding="utf-8"), flags=re.DOTALL)
+    viewer = len(viewer_script().encode())
+    assert sum(len(script.encode()) for script in scripts) + viewer <= 40_000
 
 
 def test_a_link_into_a_fold_opens_it(browser, index):

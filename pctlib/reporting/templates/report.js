@@ -30,7 +30,7 @@
     theme.textContent = `Theme: ${name}`;
   };
   theme.hidden = false;
-  useTheme(themes.includes(stored("pctlib-theme")) ? stored("pctlib-theme") : "auto");
+  useTheme(document.documentElement.dataset.theme ?? "auto");
   theme.addEventListener("click", () => {
     const name = themes[(themes.indexOf(document.documentElement.dataset.theme ?? "auto") + 1) % 3];
     useTheme(name);
@@ -69,21 +69,45 @@
   unfold();
   addEventListener("beforeprint", () => document.querySelectorAll("details.fold").forEach((fold) => { fold.open = true; }));
 
+  // The sign beside a heading or caption leads to it, and copies the address.
+  const copied = document.createElement("p");
+  copied.className = "copied";
+  copied.setAttribute("role", "status");
+  document.body.append(copied);
+  document.querySelectorAll("main a.anchor").forEach((anchor) => {
+    anchor.title = "Copy the link";
+    anchor.addEventListener("click", async () => {
+      try { await navigator.clipboard.writeText(anchor.href); } catch { return; }
+      copied.textContent = "Link copied.";
+      setTimeout(() => { copied.textContent = ""; }, 2000);
+    });
+  });
+
   // Pictures open large.
   const dialog = document.createElement("dialog");
   dialog.className = "large";
+  dialog.setAttribute("aria-label", "Picture");
+  const close = document.createElement("button");
+  close.type = "button";
+  close.textContent = "Close";
   dialog.addEventListener("click", () => dialog.close());
   document.body.append(dialog);
   document.querySelectorAll("figure .picture img").forEach((image) => {
     image.tabIndex = 0;
+    image.title = "Open large";
     const open = () => {
       const copy = image.cloneNode();
       copy.removeAttribute("tabindex");
       copy.removeAttribute("width");
-      dialog.replaceChildren(copy);
+      copy.removeAttribute("title");
+      dialog.replaceChildren(close, copy);
       dialog.showModal();
     };
     image.addEventListener("click", open);
-    image.addEventListener("keydown", (event) => { if (event.key === "Enter") open(); });
+    image.addEventListener("keydown", (event) => {
+      if (event.key !== "Enter" && event.key !== " ") return;
+      event.preventDefault();
+      open();
+    });
   });
 })();

@@ -3,34 +3,34 @@
   const list = document.getElementById("found");
   const pages = JSON.parse(document.getElementById("search-index").textContent);
   const here = document.querySelector("header [aria-current]")?.getAttribute("href");
-  const texts = pages.map((page) => ({ ...page, all: `${page.title} ${page.question} ${page.headings}`.toLowerCase() }));
-  // On this page all of its text is searched: places are its headings and captions.
-  const places = [...document.querySelectorAll("main h2[id], main h3[id], figure[id], .table-block[id]")].map((place) => {
+  const isHere = (file) => file === here;
+  // Of this page all headings and captions are there; of the others those that their notebooks have.
+  const own = [...document.querySelectorAll("main h2[id], main h3[id], figure[id], .table-block[id]")].map((place) => {
     const words = place.matches("h2, h3") ? place : place.querySelector("figcaption, caption");
-    return { file: `#${place.id}`, title: words.textContent.replace(/\s*#?\s*$/, "").trim().slice(0, 90), all: words.textContent.toLowerCase() };
+    return { href: `#${place.id}`, title: words.textContent.replace(/\s*#?\s*$/, "").trim().slice(0, 110), note: "on this page" };
   });
+  const others = pages.filter(({ file }) => !isHere(file)).flatMap(({ file, title, places }) =>
+    places.map(([anchor, text]) => ({ href: `${file}#${anchor}`, title: text, note: title })));
+  const titles = pages.map(({ file, title, question }) => ({ href: file, title, note: isHere(file) ? "this page" : question, asks: question }));
+  const entries = [...titles, ...own, ...others].map((entry) => ({ ...entry, all: `${entry.title} ${entry.asks ?? ""}`.toLowerCase() }));
   input.parentElement.hidden = false;
 
+  const shown = ({ href, title, note }) => {
+    const [item, link, words] = ["li", "a", "span"].map((tag) => document.createElement(tag));
+    link.href = href;
+    link.textContent = title;
+    words.textContent = note;
+    item.append(link, words);
+    return item;
+  };
   const find = () => {
     const wanted = input.value.toLowerCase().split(/\s+/).filter(Boolean);
-    const match = (entry) => wanted.every((word) => entry.all.includes(word));
-    const found = wanted.length ? [...texts.filter(match), ...places.filter(match)].slice(0, 12) : [];
-    list.replaceChildren(...found.map((entry) => {
-      const item = document.createElement("li");
-      const link = document.createElement("a");
-      link.href = entry.file;
-      link.textContent = entry.title;
-      const heading = entry.headings?.split(" · ").find((text) => wanted.some((word) => text.toLowerCase().includes(word)));
-      const note = document.createElement("span");
-      note.textContent = entry.file.startsWith("#") ? "on this page" : heading ?? entry.question ?? "";
-      if (entry.file === here) note.textContent = "this page";
-      item.append(link, note);
-      return item;
-    }));
-    if (wanted.length && !found.length) {
-      const none = document.createElement("li");
-      none.textContent = "Nothing found.";
-      list.append(none);
+    const found = wanted.length ? entries.filter(({ all }) => wanted.every((word) => all.includes(word))) : [];
+    list.replaceChildren(...found.slice(0, 12).map(shown));
+    if (wanted.length && (!found.length || found.length > 12)) {
+      const rest = document.createElement("li");
+      rest.textContent = found.length ? `${found.length - 12} more.` : "Nothing found.";
+      list.append(rest);
     }
     list.hidden = !wanted.length;
   };
