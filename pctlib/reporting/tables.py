@@ -44,7 +44,7 @@ class Interval:
     def text(self, digits: int) -> str:
         """Return "mean ± half width" with so many digits after the point."""
         spread = "" if self.half_width is None else f" ± {self.half_width:.{digits}f}"
-        return f"{self.mean:.{digits}f}{spread}"
+        return f"{_fixed(self.mean, digits)}{spread}"
 
 
 def signed(value: Interval | float, digits: int = 1) -> str:
@@ -239,8 +239,14 @@ def format_number(value: Any, digits: int) -> str:
     if isinstance(value, Interval):
         return value.text(digits)
     if isinstance(value, (int, np.integer)):
-        return f"{value:,}" if abs(value) >= 10_000 else str(value)
-    return f"{value:.{digits}f}"
+        return (f"{value:,}" if abs(value) >= 10_000 else str(value)).replace("-", "−")
+    return _fixed(value, digits)
+
+
+def _fixed(value: float, digits: int) -> str:
+    """Return a number with so many digits and a true minus; nothing is "−0.0"."""
+    text = f"{value:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text.replace("-", "−")
 
 
 def _group_row(columns: list) -> str:

@@ -37,7 +37,7 @@ def browser():
 def index(tmp_path_factory):
     figure = Plot(figsize=(3, 2))
     figure.subplots().plot([0, 1])
-    frame = pd.DataFrame({"method": ["b", "a", "c"], "AP": [9.5, 10.25, -3.0]})
+    frame = pd.DataFrame({"method": ["b", "a", "d", "c"], "AP": [9.5, 10.25, float("nan"), -3.0]})
     folded = Section("Costs", (Figure(figure, "**Figure 2.** Folded.", "folded"),), folded=True)
     text = "Read the end of this long line of words, which ends in the mean pose, as Figure 2 says."
     sections = (Section("Results", (text, Table(frame, "**Table 1.** Numbers."))), folded)
@@ -106,11 +106,12 @@ def test_the_theme_is_chosen_and_remembered(browser, index):
 def test_a_column_is_sorted_by_its_numbers_and_put_back(browser, index):
     browser.visit(index)
     rows = "[...document.querySelectorAll('.table-block tbody th')].map(cell => cell.textContent)"
-    for order in (["a", "b", "c"], ["c", "b", "a"], ["b", "a", "c"]):
+    for order in (["a", "b", "c", "d"], ["c", "b", "a", "d"], ["b", "a", "d", "c"]):
         browser.evaluate("document.querySelectorAll('button.sort')[1].click()")
         assert browser.evaluate(rows) == order
     browser.evaluate("document.querySelectorAll('button.sort')[0].click()")
-    assert browser.evaluate("document.querySelector('thead th').getAttribute('aria-sort')") == "descending"
+    assert browser.evaluate("document.querySelector('thead th').getAttribute('aria-sort')") == "ascending"
+    assert browser.evaluate(rows) == ["a", "b", "c", "d"]
 
 
 @pytest.mark.parametrize("width", [1280, 390])

@@ -136,6 +136,13 @@ def test_format_number(value, digits, text):
 
 
 def test_signed_numbers_have_a_minus_of_their_own():
+    assert [format_number(value, 1) for value in (-1.26, -0.04, -12_345, 0.5)] == [
+        "−1.3",
+        "0.0",
+        "−12,345",
+        "0.5",
+    ]
+    assert str(Interval(-0.5, 0.42, 3)) == "−0.500 ± 0.420"
     assert (signed(0.25, 2), signed(-1.26)) == ("+0.25", "−1.3")
     assert signed(Interval(-0.5, 0.42, 3)) == "−0.5 ± 0.4"
     assert signed(Interval(-0.5, None, 1)) == "−0.5"

@@ -1,14 +1,14 @@
 (() => {
-  // A click on a heading sorts; the second the other way round, the third as it was.
+  // A click on a heading sorts; the second the other way round, the third as it was. What has no number is last.
   const value = (row, column) => {
     const text = row.cells[column].textContent.trim();
     const number = parseFloat(text.replace(/[,\s]/g, "").replace("−", "-").split("±")[0]);
     return Number.isNaN(number) ? text : number;
   };
-  const compare = (a, b) => {
+  const compare = (a, b, sign) => {
     const numbers = [a, b].map((one) => typeof one === "number");
-    if (numbers[0] && numbers[1]) return a - b;
-    return numbers[0] === numbers[1] ? a.localeCompare(b) : numbers[1] - numbers[0];
+    if (numbers[0] && numbers[1]) return sign * (a - b);
+    return numbers[0] === numbers[1] ? sign * a.localeCompare(b, undefined, { numeric: true }) : numbers[1] - numbers[0];
   };
   document.querySelectorAll(".table-block table").forEach((table) => {
     const body = table.tBodies[0];
@@ -23,12 +23,13 @@
       button.title = "Sort by this column";
       heading.append(button);
       button.addEventListener("click", () => {
-        const order = { none: "descending", descending: "ascending", ascending: "none" }[heading.getAttribute("aria-sort") ?? "none"];
+        const orders = heading.classList.contains("number") ? ["descending", "ascending", "none"] : ["ascending", "descending", "none"];
+        const order = orders[(orders.indexOf(heading.getAttribute("aria-sort") ?? "none") + 1) % 3];
         headings.forEach((other) => other.removeAttribute("aria-sort"));
         const sorted = [...rows];
         if (order !== "none") {
           heading.setAttribute("aria-sort", order);
-          sorted.sort((a, b) => compare(value(a, column), value(b, column)) * (order === "ascending" ? 1 : -1));
+          sorted.sort((a, b) => compare(value(a, column), value(b, column), order === "ascending" ? 1 : -1));
         }
         body.append(...sorted);
       });
