@@ -2,7 +2,6 @@
 
 import base64
 import re
-from html import escape
 from pathlib import Path
 
 import nbformat
@@ -10,8 +9,9 @@ from nbconvert import HTMLExporter
 from nbformat import NotebookNode
 
 from pctlib.io import existing_file, write_text
+from pctlib.reporting.answers import answer_box
 from pctlib.reporting.images import image_element
-from pctlib.reporting.markdown import first_sentence, plain_text, render_markdown
+from pctlib.reporting.markdown import plain_text, render_markdown
 from pctlib.reporting.page import TEMPLATES, Site, render_page
 from pctlib.reporting.provenance import Provenance
 from pctlib.reporting.tables import csv_text_link
@@ -65,20 +65,9 @@ def export_notebook(
         filters={"report_markdown": _markdown_filter(Path(notebook_path).parent)},
     )
     body, _ = exporter.from_notebook_node(notebook)
-    answer = _answer(site.questions.get(page, ""), finding)
+    answer = answer_box(site.questions.get(page, ""), finding)
     html = render_page(body, site=site, page=page, kind="notebook", answer=answer, provenance=provenance)
     return write_text(html_path, html)
-
-
-def _answer(question: str, finding: str) -> str:
-    """Return the box under the title: what the page asks, and what it found; "" if it asks nothing."""
-    if not question:
-        return ""
-    found, numbers = first_sentence(finding)
-    parts = [f'<p class="question">{escape(question)}</p>', render_markdown(found)]
-    if numbers:
-        parts.append(f'<details class="fold"><summary>Numbers</summary>{render_markdown(numbers)}</details>')
-    return f'<section class="answer" aria-label="Answer">{"".join(parts)}</section>'
 
 
 def _read(path: str | Path) -> NotebookNode:

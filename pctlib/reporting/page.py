@@ -12,6 +12,7 @@ import jinja2
 from bs4 import BeautifulSoup, Tag
 
 from pctlib import __version__
+from pctlib.reporting.answers import insert_answer
 from pctlib.reporting.folds import merge_folds
 from pctlib.reporting.glossary import explain_words
 from pctlib.reporting.provenance import Provenance
@@ -35,6 +36,7 @@ class Site:
         note: one line at the foot of every page, such as the profile and the date.
         questions: file name -> what the page asks.
         places: file name -> (anchor, text) of its headings and captions, for the search.
+        figures: file name -> anchor of the figure that shows its answer best.
         banner: a warning above every page; "" for none.
     """
 
@@ -43,6 +45,7 @@ class Site:
     note: str = ""
     questions: Mapping[str, str] = field(default_factory=dict)
     places: Mapping[str, tuple[tuple[str, str], ...]] = field(default_factory=dict)
+    figures: Mapping[str, str] = field(default_factory=dict)
     banner: str = ""
 
     @property
@@ -99,7 +102,7 @@ def render_page(
         site: the pages to link to.
         page: file name of this page.
         kind: "notebook" or "index", a class of the body for the style sheet.
-        answer: HTML under the title.
+        answer: HTML under the title, from `pctlib.reporting.answers`.
         provenance: where the page comes from, for its foot.
 
     Raises:
@@ -116,9 +119,7 @@ def render_page(
     link_figures(soup)
     _wrap_tables(soup)
     heading = soup.find("h1")
-    if answer:
-        box = BeautifulSoup(answer, "html.parser")
-        soup.insert(0, box) if heading is None else heading.insert_after(box)
+    insert_answer(soup, answer, site.figures.get(page, ""))
     words = explain_words(soup)
     before, after = site.neighbours(page)
     return (

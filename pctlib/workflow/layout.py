@@ -130,6 +130,7 @@ class StudyLayout:
             f"{self.profile.name} profile on {self.dataset}, pctlib {__version__}",
             questions={file: record.question for file, record in by_file.items()},
             places={file: notebook_places(notebook_file(record)) for file, record in by_file.items()},
+            figures={file: record.figure for file, record in by_file.items()},
             banner=SMOKE if self.profile.name == "smoke" else "",
         )
 

@@ -25,6 +25,7 @@ class Page:
         notebook: file in `notebooks/`, without ending.
         title: in the navigation.
         question: what it asks, in a sentence.
+        figure: anchor of the figure that shows the answer best; "" where a table does.
         reads: sections of the profile that it reads besides its own and `SHARED`.
         needs: pages whose trained model of the same seed it reads.
         guided: the same, where the profile's tokenizer looks at images.
@@ -39,6 +40,7 @@ class Page:
     notebook: str
     title: str
     question: str
+    figure: str = ""
     reads: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
     guided: tuple[str, ...] = ()
@@ -96,6 +98,7 @@ PAGES = (
         "00_data",
         "Data",
         "Who are the people that everything is trained and measured on, and what is hidden of them?",
+        figure="figure-1",
         seeds="none",
         threads=2,
     ),
@@ -104,6 +107,7 @@ PAGES = (
         "01_tokenizer",
         "Tokenizer",
         "How well can a pose be written as a few words of a learned codebook, and read back?",
+        figure="figure-3",
         guided=("heatmap",),
         trains=(f"{_PAGES}.tokenizer.train:train_page",),
         seeds="each",
@@ -113,6 +117,7 @@ PAGES = (
         "02_heatmap",
         "Heatmap backbone",
         "What does the network that finds joints by heatmaps reach, whose backbone the others use?",
+        figure="figure-3",
         trains=(f"{_PAGES}.heatmap.train:train_page",),
         seeds="each",
         threads="half",
@@ -122,6 +127,7 @@ PAGES = (
         "03_classifier",
         "Token classifier",
         "Does a network that names the tokens of a pose find hidden joints better than one of heatmaps?",
+        figure="figure-4",
         reads=("tokenizer", "heatmap"),
         needs=("tokenizer", "heatmap"),
         trains=(f"{_PAGES}.classifier.train:train_page",),
@@ -133,6 +139,7 @@ PAGES = (
         "04_grid",
         "Codebook size and tokens",
         "How many tokens does a pose need, and how many entries the codebook?",
+        figure="figure-1",
         reads=_PCT,
         needs=("heatmap",),
         trains=(f"{_PAGES}.grid.study:GridTokenizers", f"{_PAGES}.grid.study:RowClassifiers"),
@@ -142,6 +149,7 @@ PAGES = (
         "05_choices",
         "Other choices",
         "Which of PCT's other choices carry it?",
+        figure="figure-1",
         reads=_PCT,
         needs=("tokenizer", "heatmap"),
         trains=(f"{_PAGES}.choices.study:TokenizerChoices", f"{_PAGES}.choices.study:ClassifierChoices"),
@@ -151,6 +159,7 @@ PAGES = (
         "06_anatomy",
         "Token anatomy",
         "What does a single token say about the body?",
+        figure="figure-3",
         reads=("tokenizer",),
         needs=("tokenizer",),
         guided=("heatmap",),
@@ -161,6 +170,7 @@ PAGES = (
         "07_comparison",
         "Representations compared",
         "Which representation of a pose is best where backbone, people and epochs are equal?",
+        figure="figure-1",
         reads=_PCT,
         needs=("tokenizer", "heatmap"),
         trains=(f"{_PAGES}.comparison.study:Comparison",),
@@ -170,6 +180,7 @@ PAGES = (
         "08_distillation",
         "Distillation",
         "What does a small whole-body network learn from a large one, and then from itself?",
+        figure="figure-2",
         trains=(f"{_PAGES}.distillation.study:DistillationStudy",),
     ),
     Page(
@@ -177,6 +188,7 @@ PAGES = (
         "09_masked",
         "Masked pretraining",
         "Does it pay to learn to fill in hidden patches before learning poses?",
+        figure="figure-2",
         trains=(f"{_PAGES}.masked.study:MaskedStudy",),
     ),
     Page(
@@ -184,6 +196,7 @@ PAGES = (
         "10_joint",
         "Several data sets",
         "Does one backbone for several data sets serve each as well as one of its own?",
+        figure="figure-2",
         trains=(f"{_PAGES}.joint.study:JointStudy",),
     ),
     Page(
@@ -191,6 +204,7 @@ PAGES = (
         "11_knowledge_token",
         "Knowledge token",
         "Can a single learned token carry what a teacher knows to its student?",
+        figure="figure-1",
         trains=(f"{_PAGES}.knowledge_token.study:KnowledgeTokenStudy",),
     ),
     Page(
@@ -198,6 +212,7 @@ PAGES = (
         "12_flexibility",
         "Flexibility",
         "How much do resolution, attention in windows, a simple decoder and frozen parts cost a ViTPose?",
+        figure="figure-2",
         reads=("masked",),
         after=("masked",),
         trains=(f"{_PAGES}.flexibility.study:FlexibilityStudy",),
@@ -207,6 +222,7 @@ PAGES = (
         "13_occlusion",
         "Occlusion",
         "Which methods lose least when ever more of the body is hidden, and by what?",
+        figure="figure-3",
         reads=("comparison",),
         needs=("heatmap", "classifier"),
         after=("comparison",),
@@ -216,6 +232,7 @@ PAGES = (
         "14_pose3d",
         "Poses in 3D",
         "What changes when tokens write poses in millimetres instead of pixels?",
+        figure="figure-4",
         reads=_PCT,
         needs=("heatmap",),
         trains=(f"{_PAGES}.pose3d.tokenizers:Tokenizers3D", f"{_PAGES}.pose3d.methods:Methods3D"),
@@ -225,6 +242,7 @@ PAGES = (
         "15_mesh",
         "Whole-body meshes",
         "Can one network find the surface of the whole body, with hands and face, in one pass?",
+        figure="figure-2",
         trains=(f"{_PAGES}.mesh.study:MeshStudy",),
     ),
     Page(
@@ -239,6 +257,7 @@ PAGES = (
         "17_finetune",
         "Fine-tuning",
         "How many pictures of one's own does it take to teach a trained network new people?",
+        figure="figure-1",
         trains=(f"{_PAGES}.finetune.study:FinetuneStudy",),
     ),
     Page(
@@ -246,6 +265,7 @@ PAGES = (
         "90_results",
         "Results",
         "Which representation keeps hidden joints?",
+        figure="figure-1",
         reads=tuple(Profile.model_fields),
         needs=_PCT,
         after=("*",),

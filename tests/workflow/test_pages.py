@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pctlib.profiles.profile import load_profile, profile_names
+from pctlib.reporting.search import notebook_places
 from pctlib.workflow.pages import PAGES, Page, Training, page_named, slug
 
 ROOT = Path(__file__).parents[2]
@@ -23,6 +24,15 @@ def test_what_a_record_names_exists(page):
         assert module.startswith(f"pctlib.study.pages.{page.name}.")
         if page.seeds != "each":
             assert {"of", "group"} <= set(dir(found))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_a_page_asks_a_question_and_its_main_figure_exists(page):
+    assert page.question[0].isupper()
+    assert page.question.count("?") == 1
+    assert page.question.endswith("?")
+    places = dict(notebook_places(ROOT / "notebooks" / f"{page.notebook}.ipynb"))
+    assert page.figure in {"", *places}
 
 
 def test_names_are_distinct_and_the_results_come_last():

@@ -10,7 +10,7 @@ from pctlib.data.people import People
 from pctlib.inference.calibration import calibrate, cross_calibrated
 from pctlib.metrics.coco import coco_ap
 from pctlib.metrics.confidence import separation
-from pctlib.reporting.tables import Interval, mean_interval
+from pctlib.reporting.tables import Interval, mean_interval, signed
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.pages.comparison.networks import FROZEN, Variant
 from pctlib.study.predictions import Predictions
@@ -98,5 +98,5 @@ def confidence_finding(table: pd.DataFrame) -> str:
     return (
         f"{known.representation[best]} knows best when it is wrong: a found joint scores more than a missed "
         f"one in {high:.0f} % of the pairs, against {low:.0f} % of {known.representation[worst]} (50 % is "
-        f"chance). Calibration changes AP by {min(gain):+.1f} to {max(gain):+.1f} points."
+        f"chance). Calibration changes AP by {signed(min(gain))} to {signed(max(gain))} points."
     )

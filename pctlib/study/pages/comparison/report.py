@@ -249,8 +249,9 @@ def finding(
     if len(means) > 1:
         on = f" on {section.train_people} people" if section.train_people else ""
         most, fewest = (f"{name} ({100 * means[name]:.1f} %)" for name in means.index[[-1, 0]])
+        epochs = section.frozen.epochs
         parts.append(
-            f"On the same frozen features, after {section.frozen.epochs} epochs{on}, {most} finds most "
+            f"On the same frozen features, after {epochs} epoch{'s' * (epochs != 1)}{on}, {most} finds most "
             f"hidden joints and {fewest} fewest; the mean pose finds {100 * floor[metric]:.1f} %."
         )
     pair = (HEADS[PCT].title, HEADS[BASE].title)

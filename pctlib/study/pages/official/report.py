@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
-from pctlib.reporting.tables import beside, published
+from pctlib.reporting.tables import beside, published, signed
 from pctlib.study.pages.official.measure import BENCHMARKS, Measured
 
 # Column of `vitpose_plus_release.csv` with the score of a benchmark
@@ -104,5 +104,5 @@ def official_finding(measured: Sequence[Measured]) -> str:
     _, row, gap = max(gaps, key=lambda entry: entry[0])
     return (
         f"{len(gaps)} of {len(measured)} scores can be compared with reported ones; the largest "
-        f"difference is {gap:+.1f} points, of {row.weights} on {row.benchmark}."
+        f"difference is {signed(gap)} points, of {row.weights} on {row.benchmark}."
     )

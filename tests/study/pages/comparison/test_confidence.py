@@ -77,6 +77,6 @@ def test_findings():
     said = confidence_finding(pd.DataFrame(rows))
     assert said.startswith("A knows best when it is wrong: ")
     assert "in 80 % of the pairs, against 55 % of B" in said
-    assert said.endswith("by -0.5 to +1.0 points.")
+    assert said.endswith("by −0.5 to +1.0 points.")
     assert "no head was trained" in confidence_finding(pd.DataFrame(columns=["representation"]))
     assert "no score can tell" in confidence_finding(pd.DataFrame(rows[2:]))

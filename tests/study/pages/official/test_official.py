@@ -122,6 +122,6 @@ def test_reported_scores_are_found_by_name(name, benchmark, expected):
 
 def test_the_finding_compares_only_what_has_the_boxes_of_the_paper():
     row = Measured("ViTPose-B", "coco", "detected", 9, 75.0, "")
-    assert "largest difference is -0.8 points, of ViTPose-B on coco" in official_finding([row])
+    assert "largest difference is −0.8 points, of ViTPose-B on coco" in official_finding([row])
     assert "1 of 2 scores" in official_finding([row, row._replace(boxes="annotated", score=90.0)])
     assert "1 scores" in official_finding([row._replace(weights="mine")])
