@@ -7,7 +7,7 @@ import pytest
 from matplotlib.figure import Figure as Plot
 
 from pctlib.reporting.index import Answer, Card, Figure, IndexPage, Section, write_index
-from pctlib.reporting.page import Site
+from pctlib.reporting.page import Site, render_page
 from pctlib.reporting.tables import Table
 from pctlib.reporting.viewer import viewer_script
 
@@ -125,6 +125,22 @@ def test_an_explanation_stays_inside_the_window(browser, index, width):
     assert shown > 10
     assert left >= 0
     assert right <= width
+
+
+def test_a_wide_table_says_at_its_edge_that_it_goes_on(browser, tmp_path):
+    frame = pd.DataFrame({f"a column of a long name {i}": [i, 2.5] for i in range(14)})
+    path = tmp_path / "index.html"
+    body = f"<h1>Wide</h1>{Table(frame, 'Wide.').html()}"
+    path.write_text(render_page(body, site=Site("Study", PAGES[:1]), page=path.name, kind="notebook"))
+    assert browser.visit(path, width=390).all_problems == []
+    cut = (
+        "(async () => { const box = document.querySelector('.scroll'), seen = [];"
+        "const wait = () => new Promise(done => setTimeout(done, 100));"
+        "await wait(); seen.push(box.classList.contains('cut'));"
+        "box.scrollLeft = box.scrollWidth; await wait(); seen.push(box.classList.contains('cut'));"
+        "return seen; })()"
+    )
+    assert browser.evaluate(cut) == [True, False]
 
 
 def test_a_picture_opens_large_and_closes(browser, index):

@@ -10,6 +10,12 @@
     if (numbers[0] && numbers[1]) return sign * (a - b);
     return numbers[0] === numbers[1] ? sign * a.localeCompare(b, undefined, { numeric: true }) : numbers[1] - numbers[0];
   };
+  // A table that goes on to the right says so at its edge.
+  const edges = [...document.querySelectorAll(".scroll")];
+  const mark = (box) => box.classList.toggle("cut", box.scrollLeft + box.clientWidth < box.scrollWidth - 2);
+  const sizes = new ResizeObserver((changes) => changes.forEach(({ target }) => mark(target)));
+  edges.forEach((box) => { sizes.observe(box); box.addEventListener("scroll", () => mark(box), { passive: true }); });
+
   document.querySelectorAll(".table-block table").forEach((table) => {
     const body = table.tBodies[0];
     const rows = [...body.rows];
