@@ -19,6 +19,7 @@ from pctlib.reporting.provenance import Provenance
 from pctlib.reporting.references import link_figures
 from pctlib.reporting.search import heading_slug
 from pctlib.reporting.viewer import viewer_script
+from pctlib.reporting.walks import walks_script
 
 TEMPLATES = Path(__file__).parent / "templates"
 SCRIPTS = ("report.js", "search.js", "tables.js")
@@ -141,11 +142,17 @@ def render_page(
             has_code=soup.select_one("details.code") is not None,
             body=str(soup),
             style=(TEMPLATES / "report.css").read_text(encoding="utf-8"),
-            script="".join((TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS)
-            + (viewer_script() if soup.select_one("[data-scene]") else ""),
+            script=_scripts(soup),
             version=__version__,
         )
     )
+
+
+def _scripts(soup: BeautifulSoup) -> str:
+    """Return the scripts that every page has, and those of what can be played with on this one."""
+    played = {"[data-scene]": viewer_script, "[data-walks]": walks_script}
+    parts = [(TEMPLATES / name).read_text(encoding="utf-8") for name in SCRIPTS]
+    return "".join([*parts, *(script() for place, script in played.items() if soup.select_one(place))])
 
 
 def _check_images(soup: BeautifulSoup, page: str) -> None:

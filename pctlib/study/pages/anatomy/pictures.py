@@ -5,8 +5,10 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from pctlib.models.tokenizer import PoseTokenizer
+from pctlib.reporting.walks import TokenWalk, WalkExplorer
 from pctlib.study.pages.anatomy.measure import Anatomy
 
 
@@ -35,6 +37,71 @@ def clear_pose(keypoints: np.ndarray) -> int:
     return int(half[np.argmax(nearest / np.maximum(extent, 1e-9))])
 
 
+def shown_poses(keypoints: np.ndarray) -> dict[str, int]:
+    """Return which of the poses [N, K, D] a reader may play with: name -> row, each once.
+
+    An ordinary pose, `clear_pose`, and unusual ones: those that are farther from the mean pose than nine and
+    than all of ten others, by mean joint distance.
+    """
+    flat = keypoints[..., :2]
+    order = np.linalg.norm(flat - flat.mean(axis=0), axis=-1).mean(axis=1).argsort()
+    wanted = {
+        "an ordinary pose": clear_pose(keypoints),
+        "an unusual pose": int(order[int(0.9 * (len(order) - 1))]),
+        "the most unusual pose": int(order[-1]),
+    }
+    return {name: row for n, (name, row) in enumerate(wanted.items()) if row not in [*wanted.values()][:n]}
+
+
+@torch.inference_mode()
+def entry_walks(
+    model: PoseTokenizer, anatomy: Anatomy, *, notes: Sequence[str], unit: str, entries: int = 24
+) -> WalkExplorer:
+    """Return a few poses whose tokens a reader exchanges in the page.
+
+    Args:
+        model: decodes codes and has the codebook.
+        anatomy: of this model.
+        notes: M short texts, such as what a token moves most.
+        unit: of the decoded poses.
+        entries: how many of a token's most used entries, other than the pose's own, are offered.
+    """
+    poses = {}
+    for name, row in shown_poses(anatomy.keypoints).items():
+        poses[name] = [
+            _entry_walk(model, anatomy, row, token, f"{token}: {note}", entries=entries)
+            for token, note in enumerate(notes)
+        ]
+    label = "A pose in grey and, in colour, the same pose with one token replaced"
+    return WalkExplorer(label, poses, anatomy.skeleton, unit)
+
+
+def _entry_walk(
+    model: PoseTokenizer, anatomy: Anatomy, pose: int, token: int, name: str, *, entries: int
+) -> TokenWalk:
+    own = int(anatomy.indices[pose, token])
+    chosen, share = _most_used(anatomy, pose, token, entries)
+    moved = _decoded(model, anatomy.indices[pose], token, [own, *chosen])[..., :2]
+    return TokenWalk(
+        name, [f"{own}, the pose's own", *(f"{e}, {100 * share[e]:.1f} % of people" for e in chosen)], moved
+    )
+
+
+def _most_used(anatomy: Anatomy, pose: int, token: int, entries: int) -> tuple[list[int], np.ndarray]:
+    """Return a token's most used entries, other than the pose's own, and the share [V] of each entry."""
+    counts = anatomy.usage[token].copy()
+    share = counts / max(1, counts.sum())
+    counts[anatomy.indices[pose, token]] = 0
+    return [int(entry) for entry in np.argsort(-counts, kind="stable")[:entries] if counts[entry]], share
+
+
+def _decoded(model: PoseTokenizer, own: Tensor, token: int, chosen: Sequence[int]) -> np.ndarray:
+    """Return the pose of the tokens `own` [M] with each chosen entry in one of them: [entries, K, D]."""
+    changed = own.repeat(len(chosen), 1)
+    changed[:, token] = torch.tensor(chosen, dtype=torch.int64)
+    return model.decode(model.codebook.look_up(changed)).cpu().numpy()
+
+
 @torch.inference_mode()
 def token_walks(
     model: PoseTokenizer,
@@ -55,16 +122,10 @@ def token_walks(
         entries: how many of the token's most used entries, other than the pose's own, are walked through.
         shown: how many of these, the most used, get a picture of their own.
     """
-    own = anatomy.indices[pose]  # [M]
     rows = []
     for token, why in tokens:
-        counts = anatomy.usage[token].copy()
-        share = counts / max(1, counts.sum())
-        counts[own[token]] = 0
-        chosen = [int(entry) for entry in np.argsort(-counts, kind="stable")[:entries] if counts[entry]]
-        changed = own.repeat(len(chosen), 1)
-        changed[:, token] = torch.tensor(chosen, dtype=torch.int64)
-        moved = model.decode(model.codebook.look_up(changed)).cpu().numpy()  # [entries, K, D]
+        chosen, share = _most_used(anatomy, pose, token, entries)
+        moved = _decoded(model, anatomy.indices[pose], token, chosen)
         titles = [f"entry {entry}, {100 * share[entry]:.1f} %" for entry in chosen[:shown]]
         rows.append((f"token {token}\n{why}", moved[..., :2], titles))
     return {"pose": anatomy.keypoints[pose, :, :2], "rows": rows, "skeleton": anatomy.skeleton}

@@ -23,7 +23,13 @@ from pctlib.study.pages.anatomy.measure import (
     token_movement,
     untrained_tokenizer,
 )
-from pctlib.study.pages.anatomy.pictures import clear_pose, exemplary_tokens, token_walks
+from pctlib.study.pages.anatomy.pictures import (
+    clear_pose,
+    entry_walks,
+    exemplary_tokens,
+    shown_poses,
+    token_walks,
+)
 from pctlib.study.poses import load_poses
 from pctlib.study.stages.heatmap import build_backbone
 from pctlib.study.stages.tokenizer import build_tokenizer, initialise_codebook, reconstruct, save_tokenizer
@@ -245,3 +251,33 @@ def test_an_untrained_guided_tokenizer_keeps_the_guide(poses):
     torch.testing.assert_close(fresh.guide.state_dict(), backbone.state_dict())
     assert fresh.guide is not backbone
     assert measure_anatomy(fresh, seen, seen).influence.shape == (4, 17)
+
+
+def test_poses_to_play_with_are_an_ordinary_one_and_the_farthest(model, poses):
+    keypoints = np.zeros((11, 2, 2))
+    keypoints[:, 1, 0] = 10
+    keypoints[:, :, 1] = np.arange(11)[:, None]  # row 5 is the mean pose, 10 and 0 the farthest
+    keypoints[4, 1, 0] = 10.5
+    shown = shown_poses(keypoints)
+    assert shown["an ordinary pose"] == clear_pose(keypoints)
+    assert {shown["an unusual pose"], shown["the most unusual pose"]} == {0, 10}
+    assert list(shown_poses(keypoints[:1])) == ["an ordinary pose"]
+
+
+def test_choices_of_a_page_are_what_the_decoder_gives(model, poses):
+    found = measure_anatomy(model, poses, poses)
+    explorer = entry_walks(model, found, notes=list("abcd"), unit="px", entries=3)
+    assert explorer.skeleton is COCO
+    for name, row in shown_poses(found.keypoints).items():
+        for token, walk in enumerate(explorer.poses[name]):
+            own = int(found.indices[row, token])
+            assert walk.name == f"{token}: {'abcd'[token]}"
+            assert walk.entries[0] == f"{own}, the pose's own"
+            assert len(walk.entries) <= 4
+            named = [int(entry.split(",")[0]) for entry in walk.entries]
+            assert len(set(named)) == len(named)
+            changed = found.indices[row].repeat(len(named), 1)
+            changed[:, token] = torch.tensor(named)
+            with torch.no_grad():
+                expected = model.decode(model.codebook.look_up(changed))
+            np.testing.assert_allclose(walk.keypoints, expected, atol=1e-4)

@@ -1,0 +1,109 @@
+"""A pose to play with in a page: choose a token and an entry, and the pose moves as the decoder moves it.
+
+A page cannot decode, so what the decoder says of every choice is in the page: whole numbers of two bytes.
+"""
+
+import base64
+import html
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from pctlib.skeletons import Skeleton
+
+_SCRIPT = Path(__file__).parent / "templates" / "walks.js"
+SIDE = 1000  # whole numbers along a side of the frame
+_ROOM = 0.65  # half the frame, per extent of the pose
+_LARGEST = np.iinfo(np.int16).max
+
+
+@cache
+def walks_script() -> str:
+    """Return the script that brings every explorer of a page to life."""
+    return _SCRIPT.read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class TokenWalk:
+    """One token of one pose with each of its entries.
+
+    Attributes:
+        name: of the token.
+        entries: what each choice is called, the pose's own first.
+        keypoints: [choices, K, 2] what the decoder gives, x right, y down; the pose itself first.
+    """
+
+    name: str
+    entries: Sequence[str]
+    keypoints: np.ndarray
+
+
+@dataclass(frozen=True)
+class WalkExplorer:
+    """Poses whose tokens a reader exchanges, in a report and in JupyterLab.
+
+    Attributes:
+        label: what is shown, for those who do not see it.
+        poses: name -> a walk for each token.
+        skeleton: the keypoint set.
+        unit: of the keypoints.
+
+    Raises:
+        ValueError: if there is no pose or token, or a walk has not [choices, K, 2] finite keypoints.
+    """
+
+    label: str
+    poses: Mapping[str, Sequence[TokenWalk]]
+    skeleton: Skeleton
+    unit: str = "px"
+
+    def __post_init__(self) -> None:
+        if not self.poses or not all(self.poses.values()):
+            raise ValueError("poses: expected at least one, each with at least one token")
+        for pose, walks in self.poses.items():
+            for walk in walks:
+                expected = (len(walk.entries), self.skeleton.num_keypoints, 2)
+                where = f"pose {pose!r}, {walk.name!r}"
+                if walk.keypoints.shape != expected or not len(walk.entries):
+                    raise ValueError(f"{where}: expected {expected}, got {walk.keypoints.shape}")
+                if not np.isfinite(walk.keypoints).all():
+                    raise ValueError(f"{where}: keypoints must be finite")
+
+    def data(self) -> str:
+        """Return all as JSON; keypoints are base64 of little-endian int16, in the frame of their pose."""
+        limbs = [
+            [*limb, color] for limb, color in zip(self.skeleton.limbs, self.skeleton.limb_colors, strict=True)
+        ]
+        joints = [name.replace("_", " ") for name in self.skeleton.keypoint_names]
+        poses = [_pose_data(name, walks) for name, walks in self.poses.items()]
+        known = {"label": self.label, "unit": self.unit, "side": SIDE, "joints": joints, "limbs": limbs}
+        return json.dumps(known | {"poses": poses}, separators=(",", ":"))
+
+    def _repr_html_(self) -> str:
+        """Return the element and its script; a report takes the script from its own page."""
+        element = (
+            f'<div class="walks" data-walks="{html.escape(self.data(), quote=True)}">'
+            f"<noscript>{html.escape(self.label)}: this needs JavaScript.</noscript></div>"
+        )
+        return f"{element}<script>{walks_script()}</script>"
+
+
+def _pose_data(name: str, walks: Sequence[TokenWalk]) -> dict[str, object]:
+    """Return a pose in its frame, which stands still whatever moves; `step` is the length of one number."""
+    own = walks[0].keypoints[0]
+    low, high = own.min(axis=0), own.max(axis=0)
+    centre, reach = (low + high) / 2, _ROOM * max(1e-6, float((high - low).max()))
+    step = 2 * reach / SIDE
+    points = np.concatenate([walk.keypoints for walk in walks])
+    whole = np.rint((points - centre + reach) / step).clip(-_LARGEST, _LARGEST).astype("<i2")
+    tokens = [{"name": walk.name, "entries": list(walk.entries)} for walk in walks]
+    return {
+        "name": name,
+        "step": float(f"{step:.6g}"),
+        "tokens": tokens,
+        "points": base64.b64encode(whole.tobytes()).decode("ascii"),
+    }
