@@ -1,4 +1,4 @@
-"""A pose to play with in a page: choose a token and an entry, and the pose moves as the decoder moves it.
+"""Poses to play with in a page: choose a token and an entry, and the pose moves as the decoder moves it.
 
 A page cannot decode, so what the decoder says of every choice is in the page: whole numbers of two bytes.
 """
@@ -19,6 +19,7 @@ _SCRIPT = Path(__file__).parent / "templates" / "walks.js"
 SIDE = 1000  # whole numbers along a side of the frame
 _ROOM = 0.65  # half the frame, per extent of the pose
 _LARGEST = np.iinfo(np.int16).max
+_MISSING = -_LARGEST - 1  # in place of a joint that is not known
 
 
 @cache
@@ -28,13 +29,14 @@ def walks_script() -> str:
 
 
 @dataclass(frozen=True)
-class TokenWalk:
-    """One token of one pose with each of its entries.
+class Walk:
+    """What becomes of a pose step by step, such as with each entry of one token.
 
     Attributes:
-        name: of the token.
-        entries: what each choice is called, the pose's own first.
-        keypoints: [choices, K, 2] what the decoder gives, x right, y down; the pose itself first.
+        name: of the token, or of what else steps.
+        entries: what each step is called, the pose itself first.
+        keypoints: [steps, K, 2] what the decoder gives, x right, y down, the pose itself first; NaN where a
+            joint is not known.
     """
 
     name: str
@@ -44,34 +46,36 @@ class TokenWalk:
 
 @dataclass(frozen=True)
 class WalkExplorer:
-    """Poses whose tokens a reader exchanges, in a report and in JupyterLab.
+    """Poses that a reader changes by two choices and a slider, in a report and in JupyterLab.
 
     Attributes:
         label: what is shown, for those who do not see it.
-        poses: name -> a walk for each token.
+        poses: name -> its walks.
         skeleton: the keypoint set.
         unit: of the keypoints.
+        controls: what pose, walk and step are called.
 
     Raises:
-        ValueError: if there is no pose or token, or a walk has not [choices, K, 2] finite keypoints.
+        ValueError: if there is no pose or walk, or a walk has not [steps, K, 2] keypoints.
     """
 
     label: str
-    poses: Mapping[str, Sequence[TokenWalk]]
+    poses: Mapping[str, Sequence[Walk]]
     skeleton: Skeleton
     unit: str = "px"
+    controls: tuple[str, str, str] = ("Pose", "Token", "Entry")
 
     def __post_init__(self) -> None:
         if not self.poses or not all(self.poses.values()):
-            raise ValueError("poses: expected at least one, each with at least one token")
+            raise ValueError("poses: expected at least one, each with at least one walk")
         for pose, walks in self.poses.items():
             for walk in walks:
                 expected = (len(walk.entries), self.skeleton.num_keypoints, 2)
                 where = f"pose {pose!r}, {walk.name!r}"
                 if walk.keypoints.shape != expected or not len(walk.entries):
                     raise ValueError(f"{where}: expected {expected}, got {walk.keypoints.shape}")
-                if not np.isfinite(walk.keypoints).all():
-                    raise ValueError(f"{where}: keypoints must be finite")
+                if np.isinf(walk.keypoints).any() or np.isnan(walk.keypoints).all():
+                    raise ValueError(f"{where}: keypoints must be finite, or NaN where one is not known")
 
     def data(self) -> str:
         """Return all as JSON; keypoints are base64 of little-endian int16, in the frame of their pose."""
@@ -80,7 +84,14 @@ class WalkExplorer:
         ]
         joints = [name.replace("_", " ") for name in self.skeleton.keypoint_names]
         poses = [_pose_data(name, walks) for name, walks in self.poses.items()]
-        known = {"label": self.label, "unit": self.unit, "side": SIDE, "joints": joints, "limbs": limbs}
+        known = {
+            "label": self.label,
+            "controls": self.controls,
+            "unit": self.unit,
+            "side": SIDE,
+            "joints": joints,
+            "limbs": limbs,
+        }
         return json.dumps(known | {"poses": poses}, separators=(",", ":"))
 
     def _repr_html_(self) -> str:
@@ -92,14 +103,15 @@ class WalkExplorer:
         return f"{element}<script>{walks_script()}</script>"
 
 
-def _pose_data(name: str, walks: Sequence[TokenWalk]) -> dict[str, object]:
+def _pose_data(name: str, walks: Sequence[Walk]) -> dict[str, object]:
     """Return a pose in its frame, which stands still whatever moves; `step` is the length of one number."""
     own = walks[0].keypoints[0]
-    low, high = own.min(axis=0), own.max(axis=0)
+    low, high = np.nanmin(own, axis=0), np.nanmax(own, axis=0)
     centre, reach = (low + high) / 2, _ROOM * max(1e-6, float((high - low).max()))
     step = 2 * reach / SIDE
     points = np.concatenate([walk.keypoints for walk in walks])
-    whole = np.rint((points - centre + reach) / step).clip(-_LARGEST, _LARGEST).astype("<i2")
+    whole = np.rint((points - centre + reach) / step).clip(-_LARGEST, _LARGEST)
+    whole = np.where(np.isnan(points), _MISSING, whole).astype("<i2")
     tokens = [{"name": walk.name, "entries": list(walk.entries)} for walk in walks]
     return {
         "name": name,

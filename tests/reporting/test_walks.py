@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from pctlib.reporting.page import Site, render_page
-from pctlib.reporting.walks import SIDE, TokenWalk, WalkExplorer
+from pctlib.reporting.walks import SIDE, Walk, WalkExplorer
 from pctlib.skeletons import Skeleton
 
 pytest.importorskip("websocket", reason="the browser checks need websocket-client")
@@ -32,7 +32,7 @@ def walk(name, *shifts):
     """Return a token whose choices move joint 0 to the right."""
     keypoints = np.repeat(OWN[None], 1 + len(shifts), axis=0)
     keypoints[1:, 0, 0] += shifts
-    return TokenWalk(name, ["5, the pose's own", *(f"entry by {s}" for s in shifts)], keypoints)
+    return Walk(name, ["5, the pose's own", *(f"entry by {s}" for s in shifts)], keypoints)
 
 
 def explorer(**changes):
@@ -55,6 +55,16 @@ def test_data_hold_every_choice_in_the_frame_of_its_pose():
     assert data["limbs"] == [[0, 1, "#0000ff"], [1, 2, "#ff8800"]]
 
 
+def test_a_joint_that_is_not_known_has_the_least_number_and_no_part_in_the_frame():
+    keypoints = np.stack([OWN, OWN])
+    keypoints[:, 3] = np.nan
+    data = json.loads(explorer(poses={"one": [Walk("t", ["own", "a"], keypoints)]}).data())
+    points = np.frombuffer(base64.b64decode(data["poses"][0]["points"]), "<i2").reshape(2, 4, 2)
+    assert (points[:, 3] == -32768).all()
+    assert data["poses"][0]["step"] == pytest.approx(2 * 0.65 * 40 / SIDE)
+    assert (np.abs(points[:, :3]) <= SIDE).all()
+
+
 def test_a_page_keeps_the_explorer_and_brings_the_script_once():
     page = render_page(explorer()._repr_html_() * 2, site=SITE, page="tokens.html", kind="notebook")
     found = BeautifulSoup(page, "html.parser").select("[data-walks]")
@@ -68,10 +78,11 @@ def test_a_page_keeps_the_explorer_and_brings_the_script_once():
     ("poses", "message"),
     [
         ({}, "expected at least one"),
-        ({"one": []}, "each with at least one token"),
-        ({"one": [TokenWalk("t", ["a"], np.zeros((2, 4, 2)))]}, r"pose 'one', 't': expected \(1, 4, 2\)"),
-        ({"one": [TokenWalk("t", ["a"], np.zeros((1, 4, 3)))]}, r"expected \(1, 4, 2\), got \(1, 4, 3\)"),
-        ({"one": [TokenWalk("t", ["a"], np.full((1, 4, 2), np.nan))]}, "must be finite"),
+        ({"one": []}, "each with at least one walk"),
+        ({"one": [Walk("t", ["a"], np.zeros((2, 4, 2)))]}, r"pose 'one', 't': expected \(1, 4, 2\)"),
+        ({"one": [Walk("t", ["a"], np.zeros((1, 4, 3)))]}, r"expected \(1, 4, 2\), got \(1, 4, 3\)"),
+        ({"one": [Walk("t", ["a"], np.full((1, 4, 2), np.nan))]}, "must be finite"),
+        ({"one": [Walk("t", ["a"], np.full((1, 4, 2), np.inf))]}, "must be finite"),
     ],
 )
 def test_bad_walks_are_named(poses, message):
@@ -111,3 +122,23 @@ def test_a_browser_moves_the_pose_as_the_decoder_does(tmp_path, width):
         assert "Farthest: left hand, 30.0 px" in browser.evaluate(state)[0]
         browser.evaluate(choose.format(1, 0, "change"))
         assert browser.evaluate(state)[2], "a token that takes one entry only has nothing to choose"
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="no Chromium")
+def test_a_browser_leaves_out_what_is_not_known_and_names_the_controls(tmp_path):
+    keypoints = np.stack([OWN, OWN + np.array([8, 0])])
+    keypoints[0, 3] = np.nan
+    keypoints[1, 0] = np.nan
+    made = explorer(poses={"one": [Walk("16", ["own", "= 4"], keypoints)]}, controls=("Pose", "V", "M"))
+    path = tmp_path / "tokens.html"
+    path.write_text(render_page(made._repr_html_(), site=SITE, page="tokens.html", kind="notebook"))
+    with open_browser(find_chromium()) as browser:
+        assert browser.visit(path).all_problems == []
+        said, circles, names = browser.evaluate(
+            "(() => { const box = document.querySelector('.walks');"
+            "return [box.querySelector('[role=status]').textContent, box.querySelectorAll('circle').length,"
+            "[...box.querySelectorAll('label span')].map(one => one.textContent)]; })()"
+        )
+    assert said == "M = 4. Farthest: neck, 8.0 px; mean of all joints 8.0 px."
+    assert circles == 3
+    assert names == ["Pose", "V", "M"]

@@ -22,11 +22,10 @@
   const mount = (holder) => {
     if (holder.dataset.mounted) return;
     holder.dataset.mounted = "yes";
-    const { label, unit, side, joints, limbs, poses } = JSON.parse(holder.dataset.walks);
+    const { label, controls: names, unit, side, joints, limbs, poses } = JSON.parse(holder.dataset.walks);
     const numbers = poses.map((pose) => decode(pose.points));
     const controls = document.createElement("div");
-    const pose = control("select", "Pose", controls), token = control("select", "Token", controls);
-    const entry = control("input", "Entry", controls);
+    const [pose, token, entry] = ["select", "select", "input"].map((tag, i) => control(tag, names[i], controls));
     entry.type = "range";
     entry.min = 0;
     const play = document.createElement("button");
@@ -44,22 +43,25 @@
       const start = 2 * joints.length * (before + chosen);
       return joints.map((_, joint) => numbers[pose.value].slice(start + 2 * joint, start + 2 * joint + 2));
     };
-    const line = ([x1, y1], [x2, y2], stroke, width) =>
+    const known = ([x]) => x > -32768;
+    const line = ([x1, y1], [x2, y2], stroke, width) => [x1, x2].every((x) => known([x])) &&
       drawn("line", { x1, y1, x2, y2, stroke, "stroke-width": width, "stroke-linecap": "round" }, picture);
     const draw = () => {
       const own = points(0), moved = points(Number(entry.value));
       picture.replaceChildren();
       limbs.forEach(([a, b]) => line(own[a], own[b], "#c9c9c9", 14));
       limbs.forEach(([a, b, color]) => line(moved[a], moved[b], color, 9));
-      moved.forEach(([cx, cy]) => drawn("circle", { cx, cy, r: 9, fill: "#ffffff", stroke: "#444444", "stroke-width": 3 }, picture));
+      moved.filter(known).forEach(([cx, cy]) => drawn("circle", { cx, cy, r: 9, fill: "#ffffff", stroke: "#444444", "stroke-width": 3 }, picture));
       own.forEach((place, joint) => line(place, moved[joint], "#1d1f24", 5));
-      const ways = own.map(([x, y], joint) => poses[pose.value].step * Math.hypot(moved[joint][0] - x, moved[joint][1] - y));
-      const most = ways.indexOf(Math.max(...ways));
-      const mean = ways.reduce((sum, way) => sum + way, 0) / ways.length;
+      const ways = own.map(([x, y], joint) => known(own[joint]) && known(moved[joint])
+        ? poses[pose.value].step * Math.hypot(moved[joint][0] - x, moved[joint][1] - y) : NaN);
+      const lengths = ways.filter((way) => !Number.isNaN(way));
+      const most = ways.indexOf(Math.max(...lengths));
+      const mean = lengths.reduce((sum, way) => sum + way, 0) / lengths.length;
       const name = poses[pose.value].tokens[token.value].entries[entry.value];
       const far = `Farthest: ${joints[most]}, ${ways[most].toFixed(1)} ${unit}; mean of all joints ${mean.toFixed(1)} ${unit}.`;
       entry.setAttribute("aria-valuetext", name);
-      words.textContent = `Entry ${name}. ${Number(entry.value) ? far : ""}`;
+      words.textContent = `${names[2]} ${name}. ${Number(entry.value) ? far : ""}`;
     };
     const stop = () => { clearInterval(timer); timer = null; play.textContent = "Play"; };
     const offer = () => {

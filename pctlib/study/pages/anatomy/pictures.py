@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from pctlib.models.tokenizer import PoseTokenizer
-from pctlib.reporting.walks import TokenWalk, WalkExplorer
+from pctlib.reporting.walks import Walk, WalkExplorer
 from pctlib.study.pages.anatomy.measure import Anatomy
 
 
@@ -78,11 +78,11 @@ def entry_walks(
 
 def _entry_walk(
     model: PoseTokenizer, anatomy: Anatomy, pose: int, token: int, name: str, *, entries: int
-) -> TokenWalk:
+) -> Walk:
     own = int(anatomy.indices[pose, token])
     chosen, share = _most_used(anatomy, pose, token, entries)
     moved = _decoded(model, anatomy.indices[pose], token, [own, *chosen])[..., :2]
-    return TokenWalk(
+    return Walk(
         name, [f"{own}, the pose's own", *(f"{e}, {100 * share[e]:.1f} % of people" for e in chosen)], moved
     )
 
