@@ -8,6 +8,7 @@ from html import escape
 from bs4 import BeautifulSoup, Tag
 from PIL import Image
 
+from pctlib.reporting.images import webp_uri
 from pctlib.reporting.markdown import first_sentence, render_markdown
 
 SMALL_PIXELS = 720  # twice the width at which the copy is shown
@@ -66,6 +67,4 @@ def _smaller(uri: str) -> str:
         return uri
     image = Image.open(io.BytesIO(base64.b64decode(content)))
     image.thumbnail((SMALL_PIXELS, 2 * SMALL_PIXELS))
-    buffer = io.BytesIO()
-    image.save(buffer, "WEBP", quality=80)
-    return f"data:image/webp;base64,{base64.b64encode(buffer.getvalue()).decode('ascii')}"
+    return webp_uri(image)

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import matplotlib as mpl
 import matplotlib.figure
+import numpy as np
 from PIL import Image
 
 from pctlib.io import existing_file
@@ -51,8 +52,18 @@ def _svg_width(svg: bytes) -> int | None:
 
 def _smaller(png: bytes) -> bytes:
     """Return a PNG of photographs as WebP, a tenth of its size."""
+    return _webp(Image.open(io.BytesIO(png)), quality=86)
+
+
+def webp_uri(image: Image.Image | np.ndarray) -> str:
+    """Return a small picture, uint8 [H, W, 3] RGB if an array, as a data URI."""
+    picture = image if isinstance(image, Image.Image) else Image.fromarray(image)
+    return f"data:image/webp;base64,{base64.b64encode(_webp(picture, quality=80)).decode('ascii')}"
+
+
+def _webp(picture: Image.Image, *, quality: int) -> bytes:
     buffer = io.BytesIO()
-    Image.open(io.BytesIO(png)).save(buffer, "WEBP", quality=90)
+    picture.save(buffer, "WEBP", quality=quality)
     return buffer.getvalue()
 
 

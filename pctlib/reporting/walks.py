@@ -7,12 +7,13 @@ import base64
 import html
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 
 import numpy as np
 
+from pctlib.reporting.images import webp_uri
 from pctlib.skeletons import Skeleton
 
 _SCRIPT = Path(__file__).parent / "templates" / "walks.js"
@@ -45,6 +46,19 @@ class Walk:
 
 
 @dataclass(frozen=True)
+class Backdrop:
+    """Square pictures behind a pose, one for each step after the pose itself.
+
+    Attributes:
+        images: [steps - 1, S, S, 3] uint8 RGB.
+        scale: length of a pixel, in the unit of the keypoints, which are 0 at the centre of the first one.
+    """
+
+    images: np.ndarray
+    scale: float = 1.0
+
+
+@dataclass(frozen=True)
 class WalkExplorer:
     """Poses that a reader changes by two choices and a slider, in a report and in JupyterLab.
 
@@ -54,9 +68,11 @@ class WalkExplorer:
         skeleton: the keypoint set.
         unit: of the keypoints.
         controls: what pose, walk and step are called.
+        backdrops: name of a pose -> its pictures.
 
     Raises:
-        ValueError: if there is no pose or walk, or a walk has not [steps, K, 2] keypoints.
+        ValueError: if there is no pose or walk, a walk has not [steps, K, 2] keypoints, or a pose has not a
+            picture for each step.
     """
 
     label: str
@@ -64,6 +80,7 @@ class WalkExplorer:
     skeleton: Skeleton
     unit: str = "px"
     controls: tuple[str, str, str] = ("Pose", "Token", "Entry")
+    backdrops: Mapping[str, Backdrop] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.poses or not all(self.poses.values()):
@@ -76,6 +93,11 @@ class WalkExplorer:
                     raise ValueError(f"{where}: expected {expected}, got {walk.keypoints.shape}")
                 if np.isinf(walk.keypoints).any() or np.isnan(walk.keypoints).all():
                     raise ValueError(f"{where}: keypoints must be finite, or NaN where one is not known")
+                behind = self.backdrops.get(pose)
+                if behind is not None and len(behind.images) != len(walk.entries) - 1:
+                    raise ValueError(
+                        f"{where}: expected {len(walk.entries) - 1} pictures, got {len(behind.images)}"
+                    )
 
     def data(self) -> str:
         """Return all as JSON; keypoints are base64 of little-endian int16, in the frame of their pose."""
@@ -83,7 +105,7 @@ class WalkExplorer:
             [*limb, color] for limb, color in zip(self.skeleton.limbs, self.skeleton.limb_colors, strict=True)
         ]
         joints = [name.replace("_", " ") for name in self.skeleton.keypoint_names]
-        poses = [_pose_data(name, walks) for name, walks in self.poses.items()]
+        poses = [_pose_data(name, walks, self.backdrops.get(name)) for name, walks in self.poses.items()]
         known = {
             "label": self.label,
             "controls": self.controls,
@@ -103,11 +125,9 @@ class WalkExplorer:
         return f"{element}<script>{walks_script()}</script>"
 
 
-def _pose_data(name: str, walks: Sequence[Walk]) -> dict[str, object]:
+def _pose_data(name: str, walks: Sequence[Walk], backdrop: Backdrop | None) -> dict[str, object]:
     """Return a pose in its frame, which stands still whatever moves; `step` is the length of one number."""
-    own = walks[0].keypoints[0]
-    low, high = np.nanmin(own, axis=0), np.nanmax(own, axis=0)
-    centre, reach = (low + high) / 2, _ROOM * max(1e-6, float((high - low).max()))
+    centre, reach = _pose_frame(walks[0].keypoints[0]) if backdrop is None else _picture_frame(backdrop)
     step = 2 * reach / SIDE
     points = np.concatenate([walk.keypoints for walk in walks])
     whole = np.rint((points - centre + reach) / step).clip(-_LARGEST, _LARGEST)
@@ -118,4 +138,17 @@ def _pose_data(name: str, walks: Sequence[Walk]) -> dict[str, object]:
         "step": float(f"{step:.6g}"),
         "tokens": tokens,
         "points": base64.b64encode(whole.tobytes()).decode("ascii"),
+        "pictures": [] if backdrop is None else [webp_uri(image) for image in backdrop.images],
     }
+
+
+def _pose_frame(own: np.ndarray) -> tuple[np.ndarray, float]:
+    """Return the centre [2] of the frame around a pose [K, 2], and half its side."""
+    low, high = np.nanmin(own, axis=0), np.nanmax(own, axis=0)
+    return (low + high) / 2, _ROOM * max(1e-6, float((high - low).max()))
+
+
+def _picture_frame(backdrop: Backdrop) -> tuple[np.ndarray, float]:
+    """Return the centre [2] of square pictures, whose first pixel is centred at 0, and half a side."""
+    side = backdrop.images.shape[1]
+    return np.full(2, (side - 1) / 2 * backdrop.scale), side / 2 * backdrop.scale

@@ -8,7 +8,7 @@ import pytest
 from bs4 import BeautifulSoup
 
 from pctlib.reporting.page import Site, render_page
-from pctlib.reporting.walks import SIDE, Walk, WalkExplorer
+from pctlib.reporting.walks import SIDE, Backdrop, Walk, WalkExplorer
 from pctlib.skeletons import Skeleton
 
 pytest.importorskip("websocket", reason="the browser checks need websocket-client")
@@ -63,6 +63,20 @@ def test_a_joint_that_is_not_known_has_the_least_number_and_no_part_in_the_frame
     assert (points[:, 3] == -32768).all()
     assert data["poses"][0]["step"] == pytest.approx(2 * 0.65 * 40 / SIDE)
     assert (np.abs(points[:, :3]) <= SIDE).all()
+
+
+def test_pictures_make_the_frame_and_there_is_one_for_each_step():
+    images = np.zeros((2, 8, 8, 3), dtype=np.uint8)
+    pose = {"one": [walk("0", 6.0, -3.0)]}
+    data = json.loads(explorer(poses=pose, backdrops={"one": Backdrop(images, 10.0)}).data())
+    shown = data["poses"][0]
+    assert len(shown["pictures"]) == 2
+    assert shown["step"] == pytest.approx(80 / SIDE)
+    points = np.frombuffer(base64.b64decode(shown["points"]), "<i2").reshape(3, 4, 2)
+    expected = (OWN + 5) / shown["step"]  # the first pixel, 10 units wide, is centred at 0
+    np.testing.assert_allclose(points[0], expected, atol=0.51)
+    with pytest.raises(ValueError, match="pose 'one', '0': expected 2 pictures, got 1"):
+        explorer(poses=pose, backdrops={"one": Backdrop(images[:1])})
 
 
 def test_a_page_keeps_the_explorer_and_brings_the_script_once():
@@ -142,3 +156,21 @@ def test_a_browser_leaves_out_what_is_not_known_and_names_the_controls(tmp_path)
     assert said == "M = 4. Farthest: neck, 8.0 px; mean of all joints 8.0 px."
     assert circles == 3
     assert names == ["Pose", "V", "M"]
+
+
+@pytest.mark.skipif(find_chromium() is None, reason="no Chromium")
+def test_a_browser_shows_the_picture_of_each_step(tmp_path):
+    images = np.stack([np.full((8, 8, 3), value, dtype=np.uint8) for value in (40, 200)])
+    made = explorer(poses={"one": [walk("0", 6.0, -3.0)]}, backdrops={"one": Backdrop(images, 10.0)})
+    path = tmp_path / "tokens.html"
+    path.write_text(render_page(made._repr_html_(), site=SITE, page="tokens.html", kind="notebook"))
+    pictures = json.loads(made.data())["poses"][0]["pictures"]
+    with open_browser(find_chromium()) as browser:
+        assert browser.visit(path).all_problems == []
+        for step, expected in ((0, pictures[0]), (1, pictures[0]), (2, pictures[1])):
+            shown = browser.evaluate(
+                "(() => { const box = document.querySelector('.walks'), step = box.querySelector('input');"
+                f"step.value = {step}; step.dispatchEvent(new Event('input'));"
+                "return box.querySelector('image').getAttribute('href'); })()"
+            )
+            assert shown == expected

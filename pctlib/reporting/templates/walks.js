@@ -49,10 +49,12 @@
     const draw = () => {
       const own = points(0), moved = points(Number(entry.value));
       picture.replaceChildren();
-      limbs.forEach(([a, b]) => line(own[a], own[b], "#c9c9c9", 14));
+      const pictures = poses[pose.value].pictures, behind = pictures[Math.max(0, entry.value - 1)];
+      if (behind) drawn("image", { href: behind, width: side, height: side }, picture);
+      limbs.forEach(([a, b]) => line(own[a], own[b], behind ? "#ffffff" : "#c9c9c9", 14));
       limbs.forEach(([a, b, color]) => line(moved[a], moved[b], color, 9));
       moved.filter(known).forEach(([cx, cy]) => drawn("circle", { cx, cy, r: 9, fill: "#ffffff", stroke: "#444444", "stroke-width": 3 }, picture));
-      own.forEach((place, joint) => line(place, moved[joint], "#1d1f24", 5));
+      own.forEach((place, joint) => line(place, moved[joint], behind ? "#ffdd33" : "#1d1f24", 5));
       const ways = own.map(([x, y], joint) => known(own[joint]) && known(moved[joint])
         ? poses[pose.value].step * Math.hypot(moved[joint][0] - x, moved[joint][1] - y) : NaN);
       const lengths = ways.filter((way) => !Number.isNaN(way));

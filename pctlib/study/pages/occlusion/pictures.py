@@ -8,6 +8,7 @@ import torch
 
 from pctlib.data.crops import transform_points
 from pctlib.data.occlusion.levels import KINDS, View
+from pctlib.reporting.walks import Backdrop, Walk, WalkExplorer
 from pctlib.study.pages.occlusion.people import Source
 from pctlib.study.pages.occlusion.protocol import OcclusionRun, cut_out, view_table
 from pctlib.study.predictions import choose_people
@@ -88,6 +89,34 @@ def method_strip(
     """Return one person at every level of one kind: the true pose, then what each method found."""
     cells = _cells(run, source, person, kind, methods, size, with_share=True)
     return [StripRow("Ground truth", cells), *(StripRow(method, cells, method) for method in methods)]
+
+
+def level_walks(
+    run: OcclusionRun, source: Source, person: int, methods: Sequence[str], *, size: int = 240
+) -> WalkExplorer:
+    """Return one person for a reader who chooses kind, method and level; lengths in per cent of the box.
+
+    Args:
+        run: of the protocol.
+        source: of its people; the pictures are made again.
+        person: which of them.
+        methods: that may be chosen, with their first seed.
+        size: side of the square pictures, pixels.
+    """
+    poses, backdrops = {}, {}
+    for kind in run.kinds:
+        cells = _cells(run, source, person, kind, methods, size, with_share=True)
+        scale = 100 / cells[0].length
+        truth = np.where(cells[0].visible[:, None] > 0, cells[0].truth, np.nan)
+        names = ["of none: the true pose", *(cell.label.removeprefix("level ") for cell in cells)]
+        poses[KINDS[kind]] = [
+            Walk(method, names, scale * np.stack([truth, *(cell.predictions[method] for cell in cells)]))
+            for method in methods
+        ]
+        backdrops[KINDS[kind]] = Backdrop(np.stack([cell.image for cell in cells]), scale)
+    label = "A person at one level of occlusion, the true pose in white, and in colour what a method finds"
+    controls = ("Hidden by", "Method", "Level")
+    return WalkExplorer(label, poses, run.skeleton, "% of the box", controls, backdrops)
 
 
 def _cells(

@@ -23,6 +23,7 @@ from pctlib.study.pages.occlusion.people import PastedSource, ProceduralSource, 
 from pctlib.study.pages.occlusion.pictures import (
     gallery,
     hidden_errors,
+    level_walks,
     median_person,
     method_strip,
     protocol_strip,
@@ -405,6 +406,22 @@ def test_strips_show_one_person_at_every_level(pasted):
     assert [cell.label for cell in rows[1].cells] == [
         f"level {n}: {100 * s:.0f} %" for n, s in enumerate(shares)
     ]
+
+
+def test_a_reader_chooses_kind_method_and_level_of_one_person(pasted):
+    source, _, run = pasted
+    explorer = level_walks(run, source, 3, ["Here", "There"], size=32)
+    assert list(explorer.poses) == ["objects", "other people", "truncation"]
+    for kind, walks in enumerate(explorer.poses.values()):
+        assert [walk.name for walk in walks] == ["Here", "There"]
+        assert walks[0].entries[0] == "of none: the true pose"
+        assert walks[0].entries[2] == f"1: {100 * run.shares[kind, 1, 3]:.0f} %"
+        known = run.visible[kind, 0, 3] > 0
+        for walk in walks:
+            apart = np.linalg.norm(walk.keypoints[1:] - walk.keypoints[0], axis=-1)[:, known]  # [L, K]
+            expected = 100 * run.errors(walk.name, 0)[kind, :, 3][:, known]
+            np.testing.assert_allclose(apart, expected, rtol=1e-3, atol=1e-3)
+    assert all(behind.images.shape == (3, 32, 32, 3) for behind in explorer.backdrops.values())
 
 
 def test_procedural_people_are_rendered_by_the_profile():
