@@ -244,6 +244,10 @@ def test_many_pages_become_a_menu_with_neighbours(export):
     assert len(page.select("header details.menu li")) == 10
     assert page.select_one("nav.neighbours a[rel=prev]")["href"] == "index.html"
     assert page.select_one("nav.neighbours a[rel=next]")["href"] == "01_data.html"
+    listed = page.select(".all-pages li")
+    assert len(listed) == len(pages)
+    assert [link.get_text() for link in page.select(".all-pages [aria-current]")] == [pages[1][0]]
+    assert listed[1].select_one(".number").get_text() == "00"
     last = export(new_markdown_cell("# Data"), site=Site("Study", pages), page="08_data.html")
     assert last.select_one("nav.neighbours a[rel=next]") is None
     few = export(new_markdown_cell("# Data"))
