@@ -11,7 +11,7 @@ DATA_ROOT ?=
 ENV := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help study test test-fuzz test-faults test-slurm lab lint bench lock clean
+.PHONY: help study pdf test test-fuzz test-faults test-slurm lab lint bench lock clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  make \1\t/' | expand -t 20
@@ -26,6 +26,9 @@ $(ENV): requirements.lock pyproject.toml
 study: $(ENV)  ## run the study: PROFILE=demo|extended|paper DATA=procedural|coco DATA_ROOT=folder CORES=n
 	@PATH="$(abspath $(BIN)):$$PATH" $(BIN)/python -m pctlib study run --profile $(PROFILE) --data $(DATA) \
 		--data-root "$(DATA_ROOT)" --cores $(CORES)
+
+pdf: $(ENV)  ## print the report of a study that has run to one PDF (needs Chromium or Chrome)
+	@$(BIN)/python -m pctlib study pdf --profile $(PROFILE) --data $(DATA) --data-root "$(DATA_ROOT)"
 
 test: $(ENV)  ## run all tests (ARGS="-k tokenizer" for some)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(CORES) --dist loadfile $(ARGS)

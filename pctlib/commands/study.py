@@ -46,3 +46,19 @@ def people(
     if finished:
         write_json(finished, counts)
     typer.echo(", ".join(f"{name}: {count}" for name, count in counts.items()))
+
+
+@study_app.command("pdf")
+def pdf(
+    profile: Annotated[str, typer.Option(help="smoke, demo, extended, paper, or a YAML file")] = "demo",
+    data: Annotated[str, typer.Option(help="procedural, coco or crowdpose")] = "procedural",
+    data_root: Annotated[str, typer.Option(help="folder of the data set; not for procedural")] = "",
+) -> None:
+    """Print the report of a study that has run to one PDF; needs Chromium or Chrome."""
+    from pctlib.paths import resolve
+    from pctlib.reporting.book import print_pdf, write_book
+    from pctlib.workflow.layout import StudyLayout
+
+    layout = StudyLayout.from_config({"profile": profile, "dataset": data, "root": data_root})
+    folder = resolve(layout.folder)
+    typer.echo(str(print_pdf(write_book(folder, layout.site()), folder / "report.pdf")))
