@@ -71,6 +71,11 @@ def test_every_step_left_its_page_and_its_numbers(study):
     pages = {path.name for path in report.glob("*.html")}
     assert pages == {file for _, file in layout.pages()}
     assert {"04_grid.html", "06_anatomy.html", "08_distillation.html", "13_occlusion.html"} <= pages
+    for path in report.glob("*.html"):
+        text = path.read_text()
+        scripts = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
+        assert len(text.encode()) <= 3_500_000, path.name
+        assert sum(len(script.encode()) for script in scripts) <= 40_000, path.name
     findings = [step for step, seed in layout.runs() if seed is None and step != "data"]
     for step in findings:
         assert json.loads((report / step / "metrics.json").read_text())["finding"], step
