@@ -156,7 +156,7 @@ class Table:
         return f"<tbody>{''.join(rows)}</tbody>"
 
     def _cell(self, column: Any, value: Any, best: bool) -> str:
-        digits = self.digits.get(column, _needed_digits(self.frame[column]))
+        digits = self.digits.get(column, self._usual_digits(column))
         if _is_number(value):
             kind = "number best" if best else "number"
             return f'<td class="{kind}">{format_number(value, digits)}</td>'
@@ -164,6 +164,12 @@ class Table:
             return f'<td class="number">{MISSING}</td>'
         kind = "text" if len(str(value)) > LONG_TEXT else "word"
         return f'<td class="{kind}">{html.escape(str(value))}</td>'
+
+    def _usual_digits(self, column: Any) -> int:
+        """Return what the values of a column need; per cent have one digit at most."""
+        name = str(column[-1] if isinstance(column, tuple) else column)
+        needed = _needed_digits(self.frame[column])
+        return min(needed, 1) if name.endswith("(%)") else needed
 
 
 def beside(published: pd.DataFrame, measured: pd.DataFrame, *, on: str) -> pd.DataFrame:

@@ -182,3 +182,15 @@ def test_published_tables_equal_the_transcription(shared):
     for path in (shared / "published").iterdir():
         ours, theirs = (PUBLISHED / path.name).read_bytes(), path.read_bytes()
         assert ours == theirs or (path.name == "README.md" and ours.startswith(theirs))  # names more tables
+
+
+def test_per_cent_have_at_most_one_digit_and_all_of_a_column_the_same():
+    frame = pd.DataFrame({"method": ["a", "b"], "AP (%)": [0.0, 0.125], "share": [0.0, 0.125]})
+    frame["x (%)"] = [Interval(0.0, 0.25, 2), Interval(0.5, None, 1)]
+    table = BeautifulSoup(Table(frame, "c").html(), "html.parser")
+    assert [cell.get_text() for cell in table.select("td")] == [
+        *("0.0", "0.000", "0.0 ± 0.2"),
+        *("0.1", "0.125", "0.5"),
+    ]
+    own = BeautifulSoup(Table(frame, "c", digits={"AP (%)": 2}).html(), "html.parser")
+    assert own.select("td")[3].get_text() == "0.12"
