@@ -1,5 +1,6 @@
 """Writing files so that nothing is half written, and reading them so that errors name the file."""
 
+import filecmp
 import json
 import math
 import os
@@ -16,7 +17,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def write_atomic(path: str | Path, write: Callable[[Path], None], *, flush: bool = True) -> Path:
+def write_atomic(
+    path: str | Path, write: Callable[[Path], None], *, flush: bool = True, keep_same: bool = False
+) -> Path:
     """Let `write` fill a temporary file beside `path`, then rename it over `path`.
 
     A reader sees the old content or the new, never a part; a failed write leaves no trace.
@@ -26,6 +29,8 @@ def write_atomic(path: str | Path, write: Callable[[Path], None], *, flush: bool
         write: is given the temporary path and writes the whole content there.
         flush: wait until the content is on the disk, so that it also survives a power cut; for many small
             files that can be made again this takes longer than the rest.
+        keep_same: leave the file alone, with its times, if it has this very content: whatever depends on it
+            then need not be made again.
 
     Returns:
         `path`.
@@ -41,6 +46,8 @@ def write_atomic(path: str | Path, write: Callable[[Path], None], *, flush: bool
         os.close(handle)
         temporary = Path(name)
         write(temporary)
+        if keep_same and path.is_file() and filecmp.cmp(temporary, path, shallow=False):
+            return path
         if flush:
             with temporary.open("rb") as stream:
                 os.fsync(stream.fileno())
@@ -61,14 +68,17 @@ def _umask() -> int:
     return current
 
 
-def write_text(path: str | Path, text: str) -> Path:
-    """Write `text` as UTF-8, atomically."""
-    return write_atomic(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+def write_text(path: str | Path, text: str, *, keep_same: bool = False) -> Path:
+    """Write `text` as UTF-8, by `write_atomic`."""
+    return write_atomic(
+        path, lambda temporary: temporary.write_text(text, encoding="utf-8"), keep_same=keep_same
+    )
 
 
-def write_json(path: str | Path, value: Any, *, indent: int | None = 2) -> Path:
-    """Write `value` as strict JSON (NaN and infinity are refused), atomically."""
-    return write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n")
+def write_json(path: str | Path, value: Any, *, indent: int | None = 2, keep_same: bool = False) -> Path:
+    """Write `value` as strict JSON (NaN and infinity are refused), by `write_atomic`."""
+    text = json.dumps(value, indent=indent, allow_nan=False) + "\n"
+    return write_text(path, text, keep_same=keep_same)
 
 
 def finite(value: Any) -> Any:
@@ -81,9 +91,13 @@ def finite(value: Any) -> Any:
 
 
 def write_tensors(
-    path: str | Path, tensors: dict[str, "Tensor"], metadata: dict[str, str] | None = None
+    path: str | Path,
+    tensors: dict[str, "Tensor"],
+    metadata: dict[str, str] | None = None,
+    *,
+    keep_same: bool = False,
 ) -> Path:
-    """Write named tensors in the safetensors format, atomically."""
+    """Write named tensors in the safetensors format, by `write_atomic`."""
     import safetensors.torch  # brings torch, which takes seconds to import and most callers do not need
 
     contiguous, seen = {}, set()
@@ -99,7 +113,7 @@ def write_tensors(
         except safetensors.SafetensorError as error:  # disk full comes as this, not as OSError
             raise OSError(f"{error}") from error
 
-    return write_atomic(path, save)
+    return write_atomic(path, save, keep_same=keep_same)
 
 
 def read_json(path: str | Path) -> Any:

@@ -29,12 +29,15 @@ def run(
 ) -> None:
     """Execute a notebook; an unknown parameter is an error."""
     from pctlib.io import read_json, write_json
-    from pctlib.paths import project_root
+    from pctlib.paths import project_root, resolve
     from pctlib.reporting.export import export_notebook
     from pctlib.reporting.provenance import Provenance
     from pctlib.reporting.run_card import git_revision, now
     from pctlib.workflow.layout import StudyLayout
+    from pctlib.workflow.mending import seal_page
     from pctlib.workflow.notebooks import NotebookError, run_notebook
+    from pctlib.workflow.pages import PAGES
+    from pctlib.workflow.seals import unseal
 
     try:
         given = json.loads(values)
@@ -45,6 +48,10 @@ def run(
     given |= dict(_split(entry) for entry in parameter or [])
     started = time.monotonic()
     typer.echo(f"{notebook.stem}: running; as far as it got: {executed}", err=True)
+    if "out_dir" in given:
+        unseal(resolve(given["out_dir"]))
+    if html is not None:
+        unseal(html.with_name(PAGES[-1].name))  # the results tell of this page as it was
     try:
         run_notebook(notebook, executed, given, progress=sys.stderr.isatty())
     except NotebookError as error:
@@ -66,6 +73,8 @@ def run(
             finding=str(said.get("headline") or said.get("finding") or ""),
             provenance=origin,
         )
+        if "out_dir" in given:
+            seal_page(resolve(given["out_dir"]), notebook.stem, html)
     typer.echo(f"{notebook.stem}: {time.monotonic() - started:.0f} s", err=True)
 
 

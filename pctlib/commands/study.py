@@ -2,6 +2,7 @@
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -41,10 +42,13 @@ def people(
     from pctlib.io import write_json
     from pctlib.profiles.profile import load_profile
     from pctlib.study.people import load_splits
+    from pctlib.workflow.seals import seal, unseal
 
+    if finished:
+        unseal(Path(finished).parent)
     counts = load_splits(data, load_profile(profile), root=data_root).counts()
     if finished:
-        write_json(finished, counts)
+        seal(write_json(finished, counts).parent)
     typer.echo(", ".join(f"{name}: {count}" for name, count in counts.items()))
 
 

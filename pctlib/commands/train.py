@@ -36,6 +36,7 @@ def train(
     from pctlib.study.page import page_of
     from pctlib.workflow.layout import StudyLayout
     from pctlib.workflow.pages import page_named
+    from pctlib.workflow.seals import seal
 
     layout = StudyLayout.from_config({"profile": profile, "dataset": data, "root": data_root})
     record = page_named(page)
@@ -53,6 +54,8 @@ def train(
     said = _train_stage(opened) if record.seeds == "each" else _train_variants(opened, variant)
     if finished:
         opened.card.save(finished)
+        if record.seeds == "each":
+            seal(opened.folder)
     typer.echo(f"{opened.folder}: {said}")
 
 

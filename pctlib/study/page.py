@@ -20,6 +20,7 @@ from pctlib.study.variants import Study, check_variant, train_variants
 from pctlib.training.fingerprint import fingerprint
 from pctlib.workflow.layout import LAB, StudyLayout, out_folder, run_name, training_code
 from pctlib.workflow.pages import Page, page_named
+from pctlib.workflow.seals import unseal
 
 
 @dataclass
@@ -241,6 +242,7 @@ def page_of(
     chosen = list(layout.seeds_of(record) if seeds is None else seeds)
     lab = f"reports/{LAB}/{run_name(name, chosen[0] if record.seeds == 'each' else None)}"
     folder = out_folder(out_dir or lab)
+    unseal(folder)  # from here on its files may change
     guides = record.guided if layout.profile.tokenizer.guide_ratio else ()
     wanted = [run_name(step, one) for step in dict.fromkeys((*record.needs, *guides)) for one in chosen]
     return OpenPage(record, layout, chosen, folder, _study_dir(layout, study_dir, wanted), dict(others or {}))

@@ -16,6 +16,7 @@ from pctlib.reporting.records import read_history
 from pctlib.reporting.run_card import RunCard, load_run_card
 from pctlib.reporting.tables import Interval, interval_ends, mean_interval
 from pctlib.workflow.pages import FAILED, slug
+from pctlib.workflow.seals import damaged, seal, set_aside, unseal
 
 if TYPE_CHECKING:
     from pctlib.study.page import OpenPage
@@ -113,6 +114,11 @@ def train_variants(
 
 def _finished(folder: Path, card: RunCard | None) -> dict[str, Any]:
     """Return the metrics of a run that was made by the same settings and did not fail; else nothing."""
+    if found := damaged(folder):
+        kept = set_aside(folder, [path for path, _ in found])
+        names = ", ".join(str(path.relative_to(folder)) for path, _ in found)
+        tqdm.write(f"{folder}: {names} damaged, so the run is made again; what is left: {kept}")
+        return {}
     if card is None or not ((folder / _METRICS).is_file() and (folder / _CARD).is_file()):
         return {}
     try:
@@ -131,7 +137,8 @@ def _run(
     folder: Path,
     card: RunCard | None,
 ) -> dict[str, Any]:
-    """Train a variant and write down its metrics, and then its card: a killed run has none."""
+    """Train a variant and write down its metrics, and then its card and seal: a killed run has none."""
+    unseal(folder)
     (folder / _CARD).unlink(missing_ok=True)
     if card is None:
         metrics = _attempt(train, variant, seed, folder)
@@ -141,6 +148,7 @@ def _run(
     write_json(folder / _METRICS, finite(metrics))
     if card is not None:
         card.save(folder / _CARD)
+        seal(folder)
     return metrics
 
 

@@ -191,6 +191,8 @@ class _Loop:
         resumed_from = self._resume()
         if self.progress.step < self.total_steps:
             self._train()
+        elif self.main:
+            self._write_history()  # it may have been lost
         self.accelerator.wait_for_everyone()
         return TrainingResult(self._evaluated_model().eval(), self.progress.history, resumed_from)
 
@@ -314,8 +316,11 @@ class _Loop:
         if self.average is not None:
             tensors |= {f"average/{name}": t for name, t in self.average.state_dict().items()}
         self.folder.save(Checkpoint(self.progress.step, tensors, self._state()))
+        self._write_history()
+
+    def _write_history(self) -> None:
         lines = "".join(f"{json.dumps(record, allow_nan=False)}\n" for record in self.progress.history)
-        write_text(self.out_dir / "history.jsonl", lines)
+        write_text(self.out_dir / "history.jsonl", lines, keep_same=True)
 
     def _state(self) -> dict[str, Any]:
         scaler = self.accelerator.scaler

@@ -13,7 +13,7 @@ from pctlib import __version__
 from pctlib.paths import project_root, resolve
 from pctlib.profiles.profile import Profile, load_profile, profile_names
 from pctlib.workflow.closure import ROOM, SHOWS, closure, notebook_imports
-from pctlib.workflow.pages import PAGES, SHARED, Page, page_named
+from pctlib.workflow.pages import PAGES, SHARED, Page, Training, page_named, slug
 
 if TYPE_CHECKING:
     from pctlib.reporting.page import Site
@@ -86,7 +86,7 @@ class StudyLayout:
     @property
     def people(self) -> str:
         """The file that says that the people are made, which a job of its own does before all others."""
-        return self.file(PAGES[0].name, "people.json")
+        return self.file("people", "people.json")
 
     @property
     def steps(self) -> tuple[Page, ...]:
@@ -147,6 +147,16 @@ class StudyLayout:
         return " ".join(["make study", *given])
 
     # What is trained ahead of a notebook, each in a job of its own
+
+    def variant_dir(self, page: Page, training: Training, seed: int | str) -> str:
+        """Return the folder of one thing that a page trains with a seed."""
+        parts = (self.run_dir(page.name), training.group, f"seed{seed}", slug(training.name))
+        return "/".join(filter(None, parts))
+
+    def made_from(self, page: Page, training: Training, seed: int | str) -> list[str]:
+        """Return the files that say that the jobs and the page have run which use what a page trains."""
+        jobs = [job for job in self.jobs(page, seed) if Path(job).stem in (EVERY, training.folder)]
+        return [self.file(page.name, name) for name in ("metrics.json", *jobs)]
 
     def jobs(self, page: Page, seed: int | str) -> list[str]:
         """Return what trains a page's variants of a seed: names for `file`, one a job; none if it has no job.

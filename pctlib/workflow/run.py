@@ -5,14 +5,16 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from pctlib.io import read_json
 from pctlib.paths import project_root, resolve
-from pctlib.workflow.layout import EVERY, StudyLayout, run_name
-from pctlib.workflow.pages import FAILED, Page, slug
+from pctlib.workflow.layout import StudyLayout, run_name
+from pctlib.workflow.mending import mend
+from pctlib.workflow.pages import FAILED, Page
 from pctlib.workflow.sources import STUDIED, check_annotations, check_source
 
 
@@ -53,7 +55,8 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
         _ = layout.profile.torch_device  # refuses here, not after the first steps
     started = time.monotonic()
     with _only_one(root / "reports" / layout.name):
-        command = _command(root, layout, cores, dry_run)
+        mended = mend(root, layout, dry_run=dry_run)
+        command = _command(root, layout, cores, dry_run, mended)
         code = subprocess.run(command, cwd=root, env=_environment(), check=False).returncode
     if code:
         raise ValueError(
@@ -84,7 +87,9 @@ def _environment() -> dict[str, str]:
     return os.environ | {"PATH": os.pathsep.join(filter(None, folders))}
 
 
-def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list[str]:
+def _command(
+    root: Path, layout: StudyLayout, cores: int, dry_run: bool, mended: Sequence[str] = ()
+) -> list[str]:
     config = [f"profile={layout.profile_source}", f"dataset={layout.dataset}", f"root={layout.root}"]
     command = [sys.executable, "-m", "snakemake", "--snakefile", str(root / "workflow" / "Snakefile")]
     # Our own lock below ends with the process, so a killed run needs no unlocking by hand.
@@ -92,7 +97,7 @@ def _command(root: Path, layout: StudyLayout, cores: int, dry_run: bool) -> list
     if layout.profile.cluster.gpus:
         command += ["--resources", "gpu=1"]  # else all jobs would start on the first GPU together
     command += ["--config", *config]
-    if outdated := outdated_runs(root, layout):
+    if outdated := [*outdated_runs(root, layout), *mended]:
         # Snakemake does not look behind a page that is newer than what it was made of.
         command += ["--forcerun", *outdated]
     return [*command, "--dry-run"] if dry_run else [*command, "--quiet", "all"]  # each step speaks for itself
@@ -127,7 +132,7 @@ def _foreign(root: Path, layout: StudyLayout, page: Page, run: str, seed: int | 
     return [
         layout.file(run, result)
         for card, result in made.items()
-        if (path := root / layout.file(run, card)).is_file() and read_json(path).get("settings") != wanted
+        if (path := root / layout.file(run, card)).is_file() and _read(path).get("settings") != wanted
     ]
 
 
@@ -135,12 +140,19 @@ def _failed(root: Path, layout: StudyLayout, page: Page, seed: int) -> list[str]
     """Return the files of a page, and of the jobs of a seed, below which a variant failed."""
     found = []
     for training in page.trainings(layout.profile):
-        folder = root / layout.run_dir(page.name) / training.group / f"seed{seed}" / slug(training.name)
-        path = folder / "metrics.json"
-        if path.is_file() and FAILED in read_json(path):
-            jobs = [job for job in layout.jobs(page, seed) if Path(job).stem in (EVERY, training.folder)]
-            found += [layout.file(page.name, name) for name in ("metrics.json", *jobs)]
+        path = root / layout.variant_dir(page, training, seed) / "metrics.json"
+        if path.is_file() and FAILED in _read(path):
+            found += layout.made_from(page, training, seed)
     return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Return the values of a card or of metrics; one that is damaged counts as failed."""
+    try:
+        values = read_json(path)
+    except ValueError as error:
+        return {FAILED: str(error)}
+    return values if isinstance(values, dict) else {FAILED: "no object"}
 
 
 @contextmanager

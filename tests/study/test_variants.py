@@ -8,6 +8,7 @@ import pytest
 
 from pctlib.reporting.run_card import RunCard
 from pctlib.study.variants import check_variant, summarise, train_variants
+from pctlib.workflow.seals import damaged, is_sealed
 
 
 def train(variant, seed, folder):
@@ -69,6 +70,27 @@ def test_a_run_of_the_same_settings_is_read_back(tmp_path):
     (tmp_path / "seed1" / "a-b" / "run_card.json").write_text("{")  # damaged
     frame("y")
     assert calls[4:] == [("a, b", 1)]
+
+
+def test_a_damaged_run_is_not_read_back_but_made_again(tmp_path):
+    def train(variant, seed, folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "model.safetensors").write_bytes(b"weights")
+        return {"AP": 0.5}
+
+    def frame():
+        return train_variants(train, ["a"], card=card("x"), seeds=[0], runs_dir=tmp_path, progress=False)
+
+    frame()
+    folder = tmp_path / "seed0" / "a"
+    assert is_sealed(folder)
+    (folder / "metrics.json").write_text('{"AP": 0.9}')  # by hand
+    assert frame()["AP"].tolist() == [0.5]
+    assert (tmp_path / "seed0" / "a.damaged" / "metrics.json").read_text() == '{"AP": 0.9}'
+    (folder / "model.safetensors").write_bytes(b"weighte")
+    assert frame()["AP"].tolist() == [0.5]
+    assert (folder / "model.safetensors").read_bytes() == b"weights"
+    assert damaged(folder) == []
 
 
 def test_a_failed_run_is_tried_again_and_a_killed_one_has_no_card(tmp_path):

@@ -117,6 +117,17 @@ def test_finished_run_is_not_repeated(tmp_path):
     assert_same(dict(again.model.state_dict()), dict(first.model.state_dict()))
 
 
+def test_a_finished_run_has_its_history_again_if_it_was_lost(tmp_path):
+    run(tmp_path)
+    path = tmp_path / "history.jsonl"
+    lines, made = path.read_text(), path.stat().st_mtime_ns
+    run(tmp_path)
+    assert path.stat().st_mtime_ns == made, "what is the same is left alone"
+    path.unlink()
+    run(tmp_path)
+    assert path.read_text() == lines
+
+
 def test_other_settings_start_over_and_keep_the_old_checkpoints_aside(tmp_path, capsys):
     run(tmp_path)
     result = run(tmp_path, learning_rate=5e-3)

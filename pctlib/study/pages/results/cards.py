@@ -7,6 +7,7 @@ from pathlib import Path
 from pctlib.reporting.run_card import RunCard, load_run_card
 from pctlib.workflow.layout import StudyLayout, run_name
 from pctlib.workflow.pages import page_named
+from pctlib.workflow.seals import damaged
 
 CARD = "run_card.json"
 
@@ -16,11 +17,15 @@ def read_cards(layout: StudyLayout, study_dir: Path) -> dict[tuple[str, int | No
 
     Raises:
         FileNotFoundError: if a run is missing.
-        ValueError: if a run has other settings than the study asks for; names the run.
+        ValueError: if a run has other settings than the study asks for, or was damaged since it was made;
+            names the run.
     """
     cards = {}
     for step, seed in layout.runs():
         path = study_dir / run_name(step, seed) / CARD
+        if found := damaged(path.parent):
+            names = ", ".join(str(file) for file, _ in found)
+            raise ValueError(f"{path.parent}: damaged since it was made: {names}; run the study again")
         cards[step, seed] = card = load_run_card(path)
         if card.settings != layout.settings(page_named(step), seed):
             raise ValueError(

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from helpers.study_people import make_people
 
+from pctlib.io import write_json
 from pctlib.profiles.profile import load_profile
 from pctlib.reporting.run_card import RunCard
 from pctlib.reporting.tables import Interval
@@ -15,6 +16,7 @@ from pctlib.study.pages.results.read import StudyResults
 from pctlib.study.predictions import Predictions
 from pctlib.workflow.layout import StudyLayout, run_name
 from pctlib.workflow.pages import page_named
+from pctlib.workflow.seals import seal
 
 T_95 = 12.7062  # Student's t, one degree of freedom, two-sided 95 %
 SEEN = {"Heatmap": 0.8, "Heatmap control": 0.9, "PCT": 0.85}
@@ -174,6 +176,17 @@ def test_the_card_counts_what_was_trained_ahead(tmp_path):
     assert [card.wall_times[f"masked, seed {seed}: jobs ahead"] for seed in (0, 1)] == [105, 106]
     assert card.wall_times["masked: reading"] == card.wall_times["tokenizer, seed 1: reading"] == 1
     assert "choices, seed 0: jobs ahead" not in card.wall_times
+
+
+def test_a_damaged_run_is_refused_and_named(tmp_path):
+    layout = StudyLayout(load_profile("smoke"))
+    write_cards(layout, tmp_path)
+    metrics = write_json(tmp_path / "masked" / "metrics.json", {"AP": 0.5})
+    seal(metrics.parent)
+    assert len(read_cards(layout, tmp_path)) == len(layout.runs())
+    write_json(metrics, {"AP": 0.9})
+    with pytest.raises(ValueError, match=r"masked: damaged since it was made: .*masked.metrics\.json"):
+        read_cards(layout, tmp_path)
 
 
 def test_a_run_by_other_settings_is_refused_and_named(tmp_path):
