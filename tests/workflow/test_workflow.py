@@ -227,6 +227,43 @@ def test_a_notebook_run_by_hand_into_the_study_is_not_its_result(study):
     assert planned(study) == set()
 
 
+def test_damaged_files_of_finished_runs_are_named_and_made_again(study):
+    report = study / "reports" / "smoke"
+    damages = {  # file -> what is done to it
+        "grid/points/seed0/v8-m4/model.safetensors": "flipped",
+        "grid/points/seed0/v16-m4/history.jsonl": "deleted",
+        "masked/seed0/pretrained/predictions.npz": "cut",
+        "masked/metrics.json": "edited",
+        "04_grid.html": "flipped",
+    }
+    before = {name: (report / name).read_bytes() for name in damages}
+    for name, way in damages.items():
+        path, content = report / name, bytearray(before[name])
+        if way == "flipped":
+            content[len(content) // 2] ^= 1
+        elif way == "cut":
+            content = content[:-20]
+        elif way == "edited":
+            content = content.replace(b"0.", b"0.9", 1)
+        path.unlink() if way == "deleted" else path.write_bytes(content)
+    assert planned_jobs(study) == {"grid": 1, "masked": 1, "results": 1}
+    said = run_study(study).stderr.splitlines()
+    named = [line.split(": ")[1] for line in said if line.startswith("damaged: ")]
+    assert sorted(named) == sorted(f"reports/smoke/{name}" for name in damages)
+    for name in damages:
+        if name != "04_grid.html":  # which says when it was made
+            assert (report / name).read_bytes() == before[name], name
+    kept = {str(path.relative_to(report)) for path in report.rglob("*.damaged/**/*") if path.is_file()}
+    assert kept == {
+        "grid/points/seed0/v8-m4.damaged/model.safetensors",
+        "masked/seed0/pretrained.damaged/predictions.npz",
+        "masked.damaged/metrics.json",
+        "grid.damaged/04_grid.html",
+    }
+    assert planned(study) == set()
+    assert "damaged" not in run_study(study).stderr
+
+
 def saved_at(path):
     """Return when a notebook was last saved, which happens with every cell; None while there is none."""
     try:
