@@ -24,7 +24,8 @@ class FinishedRun(NamedTuple):
     Attributes:
         folder: of the run.
         outputs: sets of files that a job makes together; the run is finished if all of one are there.
-        training: files without which the workflow makes it again.
+        training: files of jobs without which the workflow makes it again.
+        card: of a variant, without which it is not read back but measured again.
         page: the same, where only what shows the training is to be made again.
         shown: files that only show the training.
         beside: those of them that lie outside the folder.
@@ -36,6 +37,7 @@ class FinishedRun(NamedTuple):
     page: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
+    card: str = ""
 
 
 def mend(root: Path, layout: StudyLayout, *, dry_run: bool = False) -> list[str]:
@@ -63,7 +65,7 @@ def mend(root: Path, layout: StudyLayout, *, dry_run: bool = False) -> list[str]
     for run, damage in found.items():
         kept = set_aside(root / run.folder, [one.path for one in damage])
         _name(root, damage, kept if kept.exists() else None)
-        for name in _again(root, run, damage):
+        for name in filter(None, (run.card, *_again(root, run, damage))):
             (root / name).unlink(missing_ok=True)
             for parent in (root / name).relative_to(root / layout.folder).parents:
                 unseal(root / layout.folder / parent)
@@ -119,9 +121,8 @@ def _variants(layout: StudyLayout, page: Page) -> Iterator[FinishedRun]:
     for seed in layout.profile.seeds:
         for training in page.trainings(layout.profile):
             folder = layout.variant_dir(page, training, seed)
-            card = f"{folder}/run_card.json"  # without it a variant is not read back but measured again
-            again = (card, *layout.made_from(page, training, seed))
-            yield FinishedRun(folder, outputs=((card, f"{folder}/metrics.json"),), training=again)
+            card, again = f"{folder}/run_card.json", tuple(layout.made_from(page, training, seed))
+            yield FinishedRun(folder, ((card, f"{folder}/metrics.json"),), again, card=card)
 
 
 def _pages(layout: StudyLayout, page: Page) -> Iterator[FinishedRun]:

@@ -104,7 +104,8 @@ def test_a_damaged_file_is_named_kept_and_made_again(study, capsys, damage, made
     assert said.count("\n") == 1
     assert said.startswith(f"damaged: reports/smoke/{damage}: ")
     assert files(report) == before, "a dry run changes nothing"
-    assert set(planned) == {f"reports/smoke/{name}" for name in made_again if (report / name).is_file()}
+    jobs = {name for name in made_again if "seed0/v8-m4" not in name}  # a variant is no job of the workflow
+    assert set(planned) == {f"reports/smoke/{name}" for name in jobs if (report / name).is_file()}
     outdated_runs(study, layout_of())  # reads cards, damaged or not
 
     assert mend(study, layout_of()) == []
