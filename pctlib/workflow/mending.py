@@ -18,8 +18,8 @@ _WORDS: dict[Reason, str] = {
 _SHOWN = ("metrics.json", "run_card.json", "executed.ipynb")  # what a page adds to what was trained
 
 
-class FinishedRun(NamedTuple):
-    """A run that is sealed or finished; paths are relative to the checkout.
+class Run(NamedTuple):
+    """A run of a study; paths are relative to the checkout.
 
     Attributes:
         folder: of the run.
@@ -53,18 +53,22 @@ def mend(root: Path, layout: StudyLayout, *, dry_run: bool = False) -> list[str]
         dry_run: only name them.
 
     Returns:
-        The files that the workflow must make again though they are there; empty unless `dry_run`.
+        The files that the workflow must be asked for: in a dry run those that would be removed, and those
+        that are missing where there is an index already, which the workflow itself would not miss.
     """
-    runs = list(finished_runs(root, layout))
+    planned = planned_runs(layout)
+    runs = [run for run in planned if is_sealed(root / run.folder) or _is_finished(root, run)]
     found = {run: damage for run in runs if (damage := _damage(root, run))}
     if dry_run:
         outputs = [name for run, damage in found.items() for name in _again(root, run, damage)]
         for damage in found.values():
             _name(root, damage)
-        return [name for name in dict.fromkeys(outputs) if (root / name).is_file()]
+        there = [name for name in outputs if (root / name).is_file()]
+        return list(dict.fromkeys([*there, *_missing(root, layout, planned)]))
     for run, damage in found.items():
         kept = set_aside(root / run.folder, [one.path for one in damage])
         _name(root, damage, kept if kept.exists() else None)
+    for run, damage in found.items():
         for name in filter(None, (run.card, *_again(root, run, damage))):
             (root / name).unlink(missing_ok=True)
             for parent in (root / name).relative_to(root / layout.folder).parents:
@@ -72,7 +76,7 @@ def mend(root: Path, layout: StudyLayout, *, dry_run: bool = False) -> list[str]
     for run in runs:
         if run not in found and not is_sealed(root / run.folder) and _is_finished(root, run):
             seal(root / run.folder, beside=[root / name for name in run.beside])
-    return []
+    return _missing(root, layout, planned)
 
 
 def seal_page(folder: Path, notebook: str, html: Path) -> None:
@@ -91,20 +95,28 @@ def _name(root: Path, damage: Sequence[Damage], kept: Path | None = None) -> Non
         )
 
 
-def finished_runs(root: Path, layout: StudyLayout) -> Iterator[FinishedRun]:
-    """Yield the runs of a study that are sealed or finished: variants before what is made from them."""
+def planned_runs(layout: StudyLayout) -> list[Run]:
+    """Return the runs that a study has once it is finished: variants before what is made from them."""
     people = (layout.people,)
-    runs = [FinishedRun(str(Path(layout.people).parent), outputs=(people,), training=people)]
+    runs = [Run(str(Path(layout.people).parent), outputs=(people,), training=people)]
     for page in layout.steps:
         runs += [*_variants(layout, page), *_pages(layout, page)]
-    return (run for run in runs if is_sealed(root / run.folder) or _is_finished(root, run))
+    return runs
 
 
-def _is_finished(root: Path, run: FinishedRun) -> bool:
+def _missing(root: Path, layout: StudyLayout, planned: Sequence[Run]) -> list[str]:
+    """Return the files of jobs that are gone though the study has its index; none where it has yet to run."""
+    if not (root / layout.page("index")).is_file():
+        return []
+    names = dict.fromkeys(name for run in planned for name in run.training)
+    return [name for name in names if not (root / name).is_file()]
+
+
+def _is_finished(root: Path, run: Run) -> bool:
     return any(all((root / name).is_file() for name in names) for names in run.outputs)
 
 
-def _damage(root: Path, run: FinishedRun) -> list[Damage]:
+def _damage(root: Path, run: Run) -> list[Damage]:
     """Return the damaged files of a run.
 
     Where all that a job makes is gone, the workflow has deleted it to make it again, and was then killed.
@@ -117,15 +129,15 @@ def _damage(root: Path, run: FinishedRun) -> list[Damage]:
     return found
 
 
-def _variants(layout: StudyLayout, page: Page) -> Iterator[FinishedRun]:
+def _variants(layout: StudyLayout, page: Page) -> Iterator[Run]:
     for seed in layout.profile.seeds:
         for training in page.trainings(layout.profile):
             folder = layout.variant_dir(page, training, seed)
             card, again = f"{folder}/run_card.json", tuple(layout.made_from(page, training, seed))
-            yield FinishedRun(folder, ((card, f"{folder}/metrics.json"),), again, card=card)
+            yield Run(folder, ((card, f"{folder}/metrics.json"),), again, card=card)
 
 
-def _pages(layout: StudyLayout, page: Page) -> Iterator[FinishedRun]:
+def _pages(layout: StudyLayout, page: Page) -> Iterator[Run]:
     for seed in layout.profile.seeds if page.seeds == "each" else (None,):
         name = run_name(page.name, seed)
         html = layout.page(html_stem(page, seed))
@@ -133,7 +145,7 @@ def _pages(layout: StudyLayout, page: Page) -> Iterator[FinishedRun]:
         shown = tuple(layout.file(name, file) for file in _SHOWN)
         jobs = () if seed is None else tuple(layout.file(name, job) for job in layout.jobs(page, seed))
         trained = (tuple(layout.trained(page, seed)),) if jobs else ()
-        yield FinishedRun(
+        yield Run(
             f"{layout.folder}/{name}",
             outputs=((*shown[:2], *beside), *trained),
             training=(shown[0], *jobs),
@@ -143,7 +155,7 @@ def _pages(layout: StudyLayout, page: Page) -> Iterator[FinishedRun]:
         )
 
 
-def _again(root: Path, run: FinishedRun, found: Sequence[Damage]) -> tuple[str, ...]:
+def _again(root: Path, run: Run, found: Sequence[Damage]) -> tuple[str, ...]:
     """Return the files whose absence makes the workflow make a damaged run again."""
     shown = {root / name for name in run.shown}
     return run.page if all(damage.path in shown for damage in found) else run.training

@@ -98,7 +98,7 @@ def _command(
         command += ["--resources", "gpu=1"]  # else all jobs would start on the first GPU together
     command += ["--config", *config]
     if outdated := [*outdated_runs(root, layout), *mended]:
-        # Snakemake does not look behind a page that is newer than what it was made of.
+        # Snakemake does not look behind a page that is newer than what it was made of, nor miss what is gone.
         command += ["--forcerun", *outdated]
     return [*command, "--dry-run"] if dry_run else [*command, "--quiet", "all"]  # each step speaks for itself
 

@@ -134,6 +134,13 @@ def test_all_damaged_files_are_named_each_in_a_line(study, capsys):
     ]
 
 
+def test_a_damaged_file_is_kept_where_another_damage_makes_it_again_anyway(study):
+    (study / POINT / "model.json").write_text("x")
+    (study / "reports/smoke/grid/metrics.json").write_text("edited")
+    mend(study, layout_of())
+    assert (study / "reports/smoke/grid.damaged/metrics.json").read_text() == "edited"
+
+
 def test_the_jobs_of_a_damaged_variant_run_again(study):
     layout = layout_of(jobs="variant")
     for variant in ("points-v8-m4", "points-v16-m4"):
@@ -143,6 +150,16 @@ def test_the_jobs_of_a_damaged_variant_run_again(study):
     (study / POINT / "model.safetensors").unlink()
     mend(study, layout)
     assert [path.name for path in job.parent.iterdir()] == ["points-v16-m4.json"]
+
+
+def test_missing_files_of_jobs_are_asked_for_once_there_is_an_index(study):
+    (study / "reports/smoke/grid/metrics.json").unlink()
+    assert mend(study, layout_of()) == [], "the study has yet to run"
+    (study / "reports/smoke/index.html").touch()
+    asked = mend(study, layout_of(), dry_run=True)
+    assert {"reports/smoke/grid/metrics.json", "reports/smoke/results/metrics.json"} <= set(asked)
+    assert "reports/smoke/tokenizer-seed0/metrics.json" not in asked
+    assert mend(study, layout_of()) == asked
 
 
 def test_what_the_workflow_deleted_to_make_it_again_is_not_damaged(study, capsys):
