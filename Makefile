@@ -36,7 +36,7 @@ test: $(ENV)  ## run all tests (ARGS="-k tokenizer" for some)
 test-fuzz: $(ENV)  ## read thousands of damaged files of every format (ARGS="--seeds 100 h36m" for some)
 	OMP_NUM_THREADS=1 PYTHONPATH=tests $(BIN)/python -m faults.fuzz $(ARGS)
 
-test-faults: $(ENV)  ## kill the smoke study twenty times, fill its disk, and compare (minutes)
+test-faults: $(ENV)  ## kill the smoke study twenty times, damage its files, fill its disk, and compare (minutes)
 	PYTHONPATH=tests $(BIN)/python -m faults.kills $(ARGS)
 
 test-slurm: $(ENV)  ## run the smoke study on a Slurm of one node, brought up for it (minutes; skipped without)

@@ -1,4 +1,4 @@
-"""Kills at random moments, a full disk, a disk that may not be written: the study goes on to the same result.
+"""Kills at random moments, damaged files, a full disk or none to write: the study goes on to the same result.
 
     PYTHONPATH=tests python -m faults.kills [--kills 20] [--seed 0] [--cores 2] [TARGET ...]
 
@@ -20,6 +20,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+from faults.damage import damage_some, named, sweep
 
 PROJECT = Path(__file__).resolve().parents[2]
 _MARK = "PCTLIB_TRIAL"
@@ -44,6 +46,7 @@ class Trial:
         self.command += ["--cores", str(cores), "--nolock", "--rerun-incomplete", "--keep-going"]
         self.command += ["--config", "profile=smoke"]
         self.command += ["--quiet", "rules", "--", *targets]
+        self.targets = targets
         self.mark = f"{os.getpid()}-{folder.name}"
         self.environment = os.environ | {
             "PYTHONPATH": str(self.root),
@@ -86,6 +89,8 @@ class Trial:
         """Return hashes of all weights, and of all metrics without times."""
         found = {}
         for file in sorted((self.root / "reports").rglob("*")):
+            if any(".damaged" in part for part in file.parts):
+                continue
             if file.suffix == ".safetensors":
                 content = file.read_bytes()
             elif file.name == "metrics.json":
@@ -223,6 +228,28 @@ def together(trial: Trial, report: Report) -> None:
     report.check(refused and first.returncode == 0, "two studies in one folder: the second is refused")
 
 
+def damaged(trial: Trial, expected: dict[str, str], report: Report, rng: random.Random) -> None:
+    """Damage the files of a finished study: each in turn, then one of each kind at once, and let it go on."""
+    number, missed = sweep(trial.root)
+    report.check(number > 0 and not missed, f"{number} damages in turn, {len(missed)} not named {missed[:3]}")
+    if trial.targets:
+        return  # the study as a whole has yet to run
+    files = damage_some(trial.root, rng)
+    command = [sys.executable, "-m", "pctlib", "study", "run", "--profile", "smoke"]
+    options = {"cwd": trial.root, "env": trial.environment, "capture_output": True, "text": True}
+    result = subprocess.run(command, check=False, **options)
+    report.check(result.returncode == 0, f"{len(files)} files damaged at once: the study goes on to its end")
+    report.check(named(result.stderr) == files, f"{len(named(result.stderr))} of them named")
+    report.same(_without_checkpoints(expected), _without_checkpoints(trial.results()), "after the damage")
+    again = subprocess.run(command, check=False, **options)
+    report.check(not named(again.stderr), "nothing damaged any more")
+
+
+def _without_checkpoints(results: dict[str, str]) -> dict[str, str]:
+    """Return the results without checkpoints: they hold times, and of several only the last is made again."""
+    return {name: content for name, content in results.items() if "checkpoints" not in name}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("targets", nargs="*", help="files to make; all pages without")
@@ -237,6 +264,7 @@ def main() -> int:
         expected, seconds = undisturbed(first, report)
         report.check(bool(expected), f"{len(expected)} files of weights and metrics to compare")
         together(first, report)
+        damaged(first, expected, report, random.Random(options.seed))
         killed = 0
         for trial, moments in kills(trials, options.kills, seconds, random.Random(options.seed)):
             code, said = trial.run()
