@@ -24,7 +24,7 @@ Category = Annotated[
     str | None, typer.Option(help="Name of the category of persons, where the file does not tell.")
 ]
 SkipBroken = Annotated[
-    bool, typer.Option("--skip-broken", help="Leave out and count persons with an empty box or area.")
+    bool, typer.Option("--skip-broken", help="Leave out and count persons without a usable box or area.")
 ]
 
 

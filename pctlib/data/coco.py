@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pctlib.data.box_formats import odd_boxes
-from pctlib.data.coco_format import EntryTable, image_rows, image_sizes
+from pctlib.data.coco_format import EntryTable, clip_boxes, image_rows, image_sizes
 from pctlib.data.coco_persons import (
     OTHER_CATEGORIES,
     WITHOUT_KEYPOINTS,
@@ -170,7 +170,7 @@ def _read(
     rows = image_rows(table, images)
     files = image_files(table, images, rows, image_dir)
     sizes = known_sizes(image_sizes(images)[rows], files)
-    boxes = _clipped(persons.boxes_xywh, sizes)
+    boxes = clip_boxes(persons.boxes_xywh, sizes)
     valid = _valid(table, boxes, persons, sizes, skip_invalid)
     if skip_invalid:
         excluded["invalid box or area"] = int((~valid).sum())
@@ -246,17 +246,6 @@ def known_sizes(said: np.ndarray, files: list[Path]) -> np.ndarray:
     return sizes
 
 
-def _clipped(boxes_xywh: np.ndarray, image_sizes: np.ndarray) -> np.ndarray:
-    """Return boxes [N, 4] clipped to their image; an empty one has no positive extent."""
-    x, y, w, h = boxes_xywh.T
-    known = (image_sizes > 0).all(1)
-    right, bottom = (np.where(known, image_sizes[:, axis] - 1, np.inf) for axis in (1, 0))
-    x1, y1 = (np.where(known, np.maximum(low, 0), low) for low in (x, y))
-    boxes = np.stack([x1, y1, np.minimum(x + w, right) - x1, np.minimum(y + h, bottom) - y1], axis=1)
-    boxes[(w <= 0) | (h <= 0), 2:] = 0
-    return boxes
-
-
 def _valid(
     table: EntryTable, boxes: np.ndarray, persons: Persons, sizes: np.ndarray, skip_invalid: bool
 ) -> np.ndarray:
@@ -269,7 +258,7 @@ def _valid(
         if not good_box[row]:
             problem = f"bbox {table.entries[row]['bbox']} has no extent inside its image"
             turned = (
-                _clipped(persons.boxes_xywh[row : row + 1], sizes[row : row + 1, ::-1])[:, 2:] > 0
+                clip_boxes(persons.boxes_xywh[row : row + 1], sizes[row : row + 1, ::-1])[:, 2:] > 0
             ).all()
             if turned and sizes[row].all():
                 problem += (

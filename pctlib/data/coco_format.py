@@ -269,3 +269,19 @@ def image_sizes(images: EntryTable) -> np.ndarray:
     for row in np.flatnonzero(((sizes < 0) | (sizes >= 2**31)).any(1))[:1]:
         raise images.error(int(row), f"height and width must be sizes in pixels, got {sizes[row].tolist()}")
     return sizes.astype(np.int32)
+
+
+def clip_boxes(boxes_xywh: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Return boxes [N, 4] clipped to their image; one that is empty or outside it has no positive extent.
+
+    Args:
+        boxes_xywh: [N, 4], pixels of the image.
+        sizes: [N, 2] (height, width) of the image; 0 where it is not known.
+    """
+    x, y, w, h = boxes_xywh.T
+    known = (sizes > 0).all(1)
+    right, bottom = (np.where(known, sizes[:, axis] - 1, np.inf) for axis in (1, 0))
+    x1, y1 = (np.where(known, np.maximum(low, 0), low) for low in (x, y))
+    boxes = np.stack([x1, y1, np.minimum(x + w, right) - x1, np.minimum(y + h, bottom) - y1], axis=1)
+    boxes[(w <= 0) | (h <= 0), 2:] = 0
+    return boxes

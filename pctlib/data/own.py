@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from pctlib.data.coco import read_coco
+from pctlib.data.coco_persons import PERSON
 from pctlib.data.people import People
 from pctlib.io import existing_file, read_json, write_text
 from pctlib.skeleton_files import describe_skeleton, known_skeleton, make_skeleton, read_skeleton
@@ -60,7 +61,7 @@ def read_own(
     Args:
         annotation_file: JSON with images, annotations and categories.
         image_dir: folder that `file_name` is relative to; None where there are no images.
-        category: name of the category; None: the only one with keypoints.
+        category: name of the category; None: the one called person, else the only one with keypoints.
         skip_invalid: leave out and count annotations without a usable box.
 
     Raises:
@@ -151,13 +152,16 @@ def draft_keypoints(annotation_file: str | Path, *, category: str | None = None)
 
 
 def _category(file: Path, name: str | None) -> Mapping[str, Any]:
-    """Return the entry of `categories` that is meant: of this name, else the only one with keypoints."""
+    """Return the entry of `categories` that is meant, as `choose_category` does.
+
+    It is the one of this name, else person, else the only one with keypoints.
+    """
     content = read_json(file)
     entries = content.get("categories") if isinstance(content, Mapping) else None
     entries = [entry for entry in entries or [] if isinstance(entry, Mapping)]
-    meant = [
-        entry for entry in entries if (entry.get("name") == name if name else bool(entry.get("keypoints")))
-    ]
+    meant = [e for e in entries if (e.get("name") == name if name else str(e.get("name")).lower() == PERSON)]
+    if not meant and not name:
+        meant = [entry for entry in entries if entry.get("keypoints")]
     if len(meant) == 1 or (meant and all(e.get("keypoints") == meant[0].get("keypoints") for e in meant)):
         return meant[0]
     if not meant and not name:

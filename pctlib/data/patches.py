@@ -7,7 +7,7 @@ Long, as reading, caching and loading share one form of sample.
 """
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -259,10 +259,13 @@ class PatchLoader:
                 yield batch
 
     def _results(self) -> Iterator[tuple[Batch | None, list[tuple[Path, str]]]]:
-        source = _BatchList(self.patches, self.batches)
-        if self.workers == 0 or self.patches.is_cached:
-            return (source[i] for i in range(len(self.batches)))
-        return iter(DataLoader(source, batch_size=None, num_workers=self.workers, collate_fn=_as_it_is))
+        source: Iterable[Any] = _BatchList(self.patches, self.batches)
+        if self.workers and not self.patches.is_cached:
+            source = DataLoader(source, batch_size=None, num_workers=self.workers, collate_fn=_as_it_is)
+        for item in source:
+            if isinstance(item, Exception):
+                raise item
+            yield item
 
 
 def make_loader(patches: Patches, batches: Sequence[Sequence[int]], *, workers: int = 0) -> PatchLoader:
@@ -297,8 +300,13 @@ class _BatchList(Dataset):
     def __len__(self) -> int:
         return len(self.batches)
 
-    def __getitem__(self, number: int) -> tuple[Batch | None, list[tuple[Path, str]]]:
-        batch = self.patches.batch(self.batches[number])
+    def __getitem__(self, number: int) -> tuple[Batch | None, list[tuple[Path, str]]] | Exception:
+        if number >= len(self.batches):
+            raise IndexError(number)  # which ends an iteration
+        try:
+            batch = self.patches.batch(self.batches[number])
+        except (ValueError, OSError) as error:
+            return error  # raised in a worker, it would come as the text of a traceback
         return batch, list(self.patches.broken)
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pctlib import io
-from pctlib.data.coco_format import EntryTable, ids_for_names, image_rows
+from pctlib.data.coco_format import EntryTable, clip_boxes, ids_for_names, image_rows, image_sizes
 from pctlib.data.coco_persons import AnnotationFile, keypoint_triples, read_annotations, read_persons
 from pctlib.metrics.matching import MAX_PER_IMAGE, Detections, GroundTruth, extent_areas
 
@@ -31,7 +31,8 @@ def ground_truth(
         fields: keypoint fields in order, with the number of keypoints in each; also taken if all keypoints
             stand in the first field.
         box_fill: areas are this share of the box; None takes the field `area`.
-        skip_invalid: leave out persons whose box or area is empty; they count else, as in pycocotools.
+        skip_invalid: leave out persons whose box is empty or outside its image, or whose area is empty; they
+            count else, as in pycocotools.
 
     Returns:
         The persons. Crowd regions, persons with a box alone and persons with `num_keypoints` 0 (without the
@@ -42,7 +43,8 @@ def ground_truth(
     """
     persons, notes = read_persons(file, fields, box_fill=box_fill), {}
     if skip_invalid:
-        bad = (persons.boxes_xywh[:, 2:] <= 0).any(1) | (persons.areas <= 0)
+        sizes = image_sizes(file.images)[image_rows(persons.table, file.images)]
+        bad = (clip_boxes(persons.boxes_xywh, sizes)[:, 2:] <= 0).any(1) | (persons.areas <= 0)
         notes = {"persons with an invalid box or area left out": persons.keep(~bad)}
     table = persons.table
     labelled = (persons.triples[..., 2] > 0).sum(axis=1)

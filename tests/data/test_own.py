@@ -120,6 +120,9 @@ def test_what_cannot_be_told_is_asked_for(tmp_path):
     assert own_skeleton(two, category="dog").keypoint_names == ("snout",)
     with pytest.raises(ValueError, match="expected category 'cow', the file has"):
         own_skeleton(two, category="cow")
+    person = {**dog, "id": 5, "name": "Person", "keypoints": ["nose", "chin"]}
+    beside = write_cats(tmp_path / "d", "train.json", "images", categories=[CAT, person, dog])
+    assert own_skeleton(beside).keypoint_names == ("nose", "chin"), "the rule of read_coco"
     far = write_cats(tmp_path / "c", "train.json", "images", categories=[{**CAT, "skeleton": [[1, 9]]}])
     with pytest.raises(
         ValueError, match=r"train\.json: category 'cat': limbs\[0\]: expected a name or 0\.\.4"

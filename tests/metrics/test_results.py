@@ -126,9 +126,12 @@ def test_the_rules_for_persons_are_those_of_the_reader(save):
         detections(mixed[2:], file, fields=FIELDS)
 
 
-def test_persons_with_an_empty_box_can_be_left_out(save):
+@pytest.mark.parametrize("box", [[1, 2, 0, 5], [500, 2, 10, 5], [-20, 2, 10, 5]])
+def test_persons_whose_box_is_empty_or_outside_the_image_can_be_left_out(save, box):
     data = content()
-    data["annotations"][0]["bbox"] = [1, 2, 0, 5]
+    for image in data["images"]:
+        image |= {"width": 100, "height": 80}
+    data["annotations"][0]["bbox"] = box
     truth = ground_truth(read_annotations(save(data)), fields=FIELDS)
     assert truth.annotation_ids.tolist() == [70, 71, 72]
     truth = ground_truth(read_annotations(save(data)), fields=FIELDS, skip_invalid=True)
