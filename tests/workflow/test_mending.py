@@ -1,5 +1,7 @@
 """What a study does about damaged files of its finished runs before it goes on."""
 
+import shutil
+
 import pytest
 
 from pctlib.profiles.profile import load_profile
@@ -8,7 +10,7 @@ from pctlib.workflow.layout import StudyLayout
 from pctlib.workflow.mending import mend, seal_page
 from pctlib.workflow.pages import page_named
 from pctlib.workflow.run import outdated_runs
-from pctlib.workflow.seals import damaged, is_sealed, seal
+from pctlib.workflow.seals import damaged, is_sealed, seal, unseal
 
 PAGE = ("metrics.json", "run_card.json", "executed.ipynb")
 POINT = "reports/smoke/grid/points/seed0/v8-m4"
@@ -153,13 +155,30 @@ def test_the_jobs_of_a_damaged_variant_run_again(study):
 
 
 def test_missing_files_of_jobs_are_asked_for_once_there_is_an_index(study):
-    (study / "reports/smoke/grid/metrics.json").unlink()
+    smoke = "reports/smoke"
+    tokenizer = f"{smoke}/tokenizer-seed0/trained.json"
+    (study / tokenizer).unlink()
+    unseal(study / smoke / "tokenizer-seed0")
     assert mend(study, layout_of()) == [], "the study has yet to run"
-    (study / "reports/smoke/index.html").touch()
+    (study / smoke / "index.html").touch()
     asked = mend(study, layout_of(), dry_run=True)
-    assert {"reports/smoke/grid/metrics.json", "reports/smoke/results/metrics.json"} <= set(asked)
-    assert "reports/smoke/tokenizer-seed0/metrics.json" not in asked
+    assert {tokenizer, f"{smoke}/results/metrics.json"} <= set(asked)
+    assert f"{smoke}/tokenizer-seed0/metrics.json" not in asked
     assert mend(study, layout_of()) == asked
+
+
+def test_the_page_of_a_deleted_variant_is_asked_for(study):
+    layout, grid = layout_of(), page_named("grid")
+    (study / "reports/smoke/index.html").touch()
+    folders = [study / layout.variant_dir(grid, training, 0) for training in grid.trainings(layout.profile)]
+    assert study / POINT in folders
+    for folder in folders:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "run_card.json").write_text("{}")
+    mend(study, layout)
+    assert "reports/smoke/grid/metrics.json" not in mend(study, layout)
+    shutil.rmtree(study / POINT)
+    assert "reports/smoke/grid/metrics.json" in mend(study, layout)
 
 
 def test_what_the_workflow_deleted_to_make_it_again_is_not_damaged(study, capsys):
