@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def write_atomic(
-    path: str | Path, write: Callable[[Path], None], *, flush: bool = True, keep_same: bool = False
+    path: str | Path, write: Callable[[Path], None], *, flush: bool = True, keep_equal: bool = False
 ) -> Path:
     """Let `write` fill a temporary file beside `path`, then rename it over `path`.
 
@@ -29,8 +29,8 @@ def write_atomic(
         write: is given the temporary path and writes the whole content there.
         flush: wait until the content is on the disk, so that it also survives a power cut; for many small
             files that can be made again this takes longer than the rest.
-        keep_same: leave the file alone, with its times, if it has this very content: whatever depends on it
-            then need not be made again.
+        keep_equal: leave a file alone that has this very content, with its time, so that it does not look
+            newer than what was made from it.
 
     Returns:
         `path`.
@@ -46,7 +46,7 @@ def write_atomic(
         os.close(handle)
         temporary = Path(name)
         write(temporary)
-        if keep_same and path.is_file() and filecmp.cmp(temporary, path, shallow=False):
+        if keep_equal and path.is_file() and filecmp.cmp(temporary, path, shallow=False):
             return path
         if flush:
             with temporary.open("rb") as stream:
@@ -68,17 +68,16 @@ def _umask() -> int:
     return current
 
 
-def write_text(path: str | Path, text: str, *, keep_same: bool = False) -> Path:
-    """Write `text` as UTF-8, by `write_atomic`."""
+def write_text(path: str | Path, text: str, *, keep_equal: bool = False) -> Path:
+    """Write `text` as UTF-8, atomically; `keep_equal` as in `write_atomic`."""
     return write_atomic(
-        path, lambda temporary: temporary.write_text(text, encoding="utf-8"), keep_same=keep_same
+        path, lambda temporary: temporary.write_text(text, encoding="utf-8"), keep_equal=keep_equal
     )
 
 
-def write_json(path: str | Path, value: Any, *, indent: int | None = 2, keep_same: bool = False) -> Path:
-    """Write `value` as strict JSON (NaN and infinity are refused), by `write_atomic`."""
-    text = json.dumps(value, indent=indent, allow_nan=False) + "\n"
-    return write_text(path, text, keep_same=keep_same)
+def write_json(path: str | Path, value: Any, *, indent: int | None = 2, keep_equal: bool = False) -> Path:
+    """Write `value` as strict JSON (NaN and infinity are refused), atomically."""
+    return write_text(path, json.dumps(value, indent=indent, allow_nan=False) + "\n", keep_equal=keep_equal)
 
 
 def finite(value: Any) -> Any:
@@ -95,9 +94,9 @@ def write_tensors(
     tensors: dict[str, "Tensor"],
     metadata: dict[str, str] | None = None,
     *,
-    keep_same: bool = False,
+    keep_equal: bool = False,
 ) -> Path:
-    """Write named tensors in the safetensors format, by `write_atomic`."""
+    """Write named tensors in the safetensors format, atomically; `keep_equal` as in `write_atomic`."""
     import safetensors.torch  # brings torch, which takes seconds to import and most callers do not need
 
     contiguous, seen = {}, set()
@@ -113,7 +112,7 @@ def write_tensors(
         except safetensors.SafetensorError as error:  # disk full comes as this, not as OSError
             raise OSError(f"{error}") from error
 
-    return write_atomic(path, save, keep_same=keep_same)
+    return write_atomic(path, save, keep_equal=keep_equal)
 
 
 def read_json(path: str | Path) -> Any:

@@ -33,8 +33,8 @@ def test_failed_write_keeps_the_old_file_and_leaves_no_trace(tmp_path):
 
 def test_a_file_of_the_same_content_is_left_alone_where_asked_for(tmp_path):
     writers = {
-        "a.json": lambda path, keep: write_json(path, {"a": 1}, keep_same=keep),
-        "w.safetensors": lambda path, keep: write_tensors(path, {"w": torch.ones(3)}, keep_same=keep),
+        "a.json": lambda path, keep: write_json(path, {"a": 1}, keep_equal=keep),
+        "w.safetensors": lambda path, keep: write_tensors(path, {"w": torch.ones(3)}, keep_equal=keep),
     }
     for name, write in writers.items():
         path = write(tmp_path / name, True)
@@ -43,7 +43,7 @@ def test_a_file_of_the_same_content_is_left_alone_where_asked_for(tmp_path):
         assert path.stat().st_mtime_ns == 1
         write(path, False)
         assert path.stat().st_mtime_ns > 1
-    write_json(tmp_path / "a.json", {"a": 2}, keep_same=True)
+    write_json(tmp_path / "a.json", {"a": 2}, keep_equal=True)
     assert read_json(tmp_path / "a.json") == {"a": 2}
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted(writers)
 

@@ -100,7 +100,8 @@ class Fitted:
 def save_run(out_dir: str | Path, model: nn.Module, run: RunDescription) -> None:
     """Write weights and description of a trained thing; both files are written whole.
 
-    A page that finds its training finished saves it once more; files of the same content are left alone.
+    A page that finds its training finished saves it once more; files that would be the same keep their times,
+    or what others made of them in the meantime would look out of date.
 
     Args:
         out_dir: folder of the run.
@@ -109,9 +110,9 @@ def save_run(out_dir: str | Path, model: nn.Module, run: RunDescription) -> None
     """
     out_dir, known = Path(out_dir), SKELETONS.get(run.skeleton.name) == run.skeleton
     values = asdict(run) | {"skeleton": run.skeleton.name if known else asdict(run.skeleton)}
-    weights = {name: t.clone() for name, t in model.state_dict().items()}
-    write_tensors(out_dir / WEIGHTS, weights, keep_same=True)
-    write_json(out_dir / DESCRIPTION, values, keep_same=True)
+    weights = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    write_tensors(out_dir / WEIGHTS, weights, keep_equal=True)
+    write_json(out_dir / DESCRIPTION, values, keep_equal=True)
 
 
 def read_run(out_dir: str | Path) -> RunDescription:

@@ -320,7 +320,7 @@ class _Loop:
 
     def _write_history(self) -> None:
         lines = "".join(f"{json.dumps(record, allow_nan=False)}\n" for record in self.progress.history)
-        write_text(self.out_dir / "history.jsonl", lines, keep_same=True)
+        write_text(self.out_dir / "history.jsonl", lines, keep_equal=True)
 
     def _state(self) -> dict[str, Any]:
         scaler = self.accelerator.scaler
