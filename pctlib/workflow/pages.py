@@ -132,7 +132,7 @@ PAGES = (
         needs=("tokenizer", "heatmap"),
         trains=(f"{_PAGES}.classifier.train:train_page",),
         seeds="each",
-        threads=2,
+        threads="half",
     ),
     Page(
         "grid",
