@@ -31,6 +31,7 @@ def run(
     from pctlib.io import read_json, write_json
     from pctlib.paths import project_root, resolve
     from pctlib.reporting.export import export_notebook
+    from pctlib.reporting.index import card_of, join_page, said
     from pctlib.reporting.provenance import Provenance
     from pctlib.reporting.run_card import git_revision, now
     from pctlib.workflow.layout import StudyLayout
@@ -63,16 +64,19 @@ def run(
     if html is not None:
         layout = StudyLayout.from_config({key: given.get(key) for key in ("profile", "dataset", "root")})
         metrics = executed.with_name("metrics.json")
-        said = read_json(metrics) if metrics.is_file() else {}
+        finding = said(read_json(metrics)) if metrics.is_file() else ""
+        site = layout.site()
         origin = Provenance(f"notebooks/{notebook.name}", layout.command, git_revision(project_root()), now())
         export_notebook(
             executed,
             html,
-            site=layout.site(),
+            site=site,
             page=html.name,
-            finding=str(said.get("headline") or said.get("finding") or ""),
+            finding=finding,
             provenance=origin,
         )
+        title, question = site.page_title(html.name), site.questions.get(html.name, "")
+        join_page(html.with_name("index.html"), card_of(title, html.name, question, finding))
         if "out_dir" in given:
             seal_page(resolve(given["out_dir"]), notebook.stem, html)
     typer.echo(f"{notebook.stem}: {time.monotonic() - started:.0f} s", err=True)

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -50,6 +51,26 @@ def people(
     if finished:
         seal(write_json(finished, counts).parent)
     typer.echo(", ".join(f"{name}: {count}" for name, count in counts.items()))
+
+
+@study_app.command("index")
+def index(
+    profile: Annotated[str, typer.Option(help="smoke, demo, extended, paper, or a YAML file")] = "demo",
+    data: Annotated[str, typer.Option(help="procedural, coco or crowdpose")] = "procedural",
+    data_root: Annotated[str, typer.Option(help="folder of the data set; not for procedural")] = "",
+    finished: Annotated[str, typer.Option(help="also say here which pages were still being made")] = "",
+) -> None:
+    """Write the index of a study from what has run so far: the main comparison, and pages beside it."""
+    from pctlib.io import write_json
+    from pctlib.workflow.layout import StudyLayout
+    from pctlib.workflow.pages import PAGES
+
+    layout = StudyLayout.from_config({"profile": profile, "dataset": data, "root": data_root})
+    module, _, name = PAGES[-1].early.partition(":")
+    path, to_come = getattr(import_module(module), name)(layout)
+    if finished:
+        write_json(finished, {"to come": to_come})
+    typer.echo(f"first results: {path}")
 
 
 @study_app.command("pdf")

@@ -1,19 +1,25 @@
 """The index of a report: the answer first, then a card a page, results and pictures."""
 
+import fcntl
 import html
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import matplotlib.figure
 import pandas as pd
 
 from pctlib.io import write_text
 from pctlib.reporting.images import figure_element, file_element
-from pctlib.reporting.markdown import render_markdown
+from pctlib.reporting.markdown import first_sentence, render_markdown
 from pctlib.reporting.page import Site, render_page, templates
 from pctlib.reporting.provenance import Provenance
 from pctlib.reporting.run_card import RunCard
-from pctlib.reporting.tables import Table, csv_link
+from pctlib.reporting.tables import ONE_SEED, Table, csv_link
+
+_LOOKS = 20  # seconds between two looks for a page that is still being made
 
 
 @dataclass(frozen=True)
@@ -94,10 +100,11 @@ class Card:
 
     Attributes:
         title: of the page.
-        file: its name; "" while the page is still to come.
+        file: its name.
         question: what it asks.
         finding: markdown, one sentence; "" for a page that finds nothing out.
         numbers: markdown, the rest of what it found, folded away.
+        to_come: whether the page is still being made.
     """
 
     title: str
@@ -105,6 +112,31 @@ class Card:
     question: str
     finding: str = ""
     numbers: str = ""
+    to_come: bool = False
+
+    @property
+    def anchor(self) -> str:
+        """Its place in the index."""
+        return f"card-{Path(self.file).stem}"
+
+
+def said(metrics: Mapping[str, Any]) -> str:
+    """Return what a page found, in words, from its metrics; "" for one that finds nothing out."""
+    return str(metrics.get("headline") or metrics.get("finding") or "")
+
+
+def card_of(title: str, file: str, question: str, finding: str, *, to_come: bool = False) -> Card:
+    """Return the card of a page, with all but the first sentence of what it found as numbers.
+
+    Args:
+        title: of the page, with or without its seed.
+        file: its name.
+        question: what it asks.
+        finding: as `said`; what one seed cannot show is said once for all cards.
+        to_come: whether the page is still being made.
+    """
+    first, numbers = first_sentence(finding.replace(ONE_SEED, ""))
+    return Card(title.partition(", seed ")[0], file, question, first, numbers, to_come)
 
 
 @dataclass(frozen=True)
@@ -149,12 +181,47 @@ def write_index(
         FileNotFoundError: if a picture is missing.
     """
     body = (
-        templates()
-        .get_template("index.html.j2")
-        .render(index=index, site=site, page=Path(path).name, markdown=render_markdown, block=_block)
+        templates().get_template("index.html.j2").render(index=index, markdown=render_markdown, block=_block)
     )
     page = render_page(body, site=site, page=Path(path).name, kind="index", provenance=provenance)
     return write_text(path, page)
+
+
+def write_to_come(path: str | Path, *, site: Site) -> Path:
+    """Write the page that stands for one that is still being made, so that every link leads somewhere.
+
+    It looks for the finished page every few seconds.
+
+    Args:
+        path: the file; its name is that of a page of `site`.
+        site: the pages to link to.
+    """
+    body = templates().get_template("to_come.html.j2").render(seconds=_LOOKS)
+    page = render_page(body, site=site, page=Path(path).name, kind="to-come", refresh=_LOOKS)
+    return write_text(path, page)
+
+
+def join_page(index: Path, card: Card) -> bool:
+    """Put the card of a page that is finished into an index that still waits for it.
+
+    Args:
+        index: file of the index; where there is none, nothing is done.
+        card: of the page.
+
+    Returns:
+        Whether the index waited for it.
+    """
+    if not index.is_file():
+        return False
+    with index.with_name(".index.lock").open("w") as lock:  # pages may be finished at the same time
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        text = index.read_text(encoding="utf-8")
+        made = templates().get_template("card.html.j2").render(card=card, markdown=render_markdown)
+        waits = re.compile(rf'<li class="card to-come" id="{re.escape(card.anchor)}">.*?</li>', re.DOTALL)
+        joined, count = waits.subn(lambda _: made.strip(), text)
+        if count:
+            write_text(index, joined)
+    return count > 0
 
 
 def _block(block: str | Table | Figure) -> str:

@@ -90,7 +90,14 @@ def templates() -> jinja2.Environment:
 
 
 def render_page(
-    body: str, *, site: Site, page: str, kind: str, answer: str = "", provenance: Provenance | None = None
+    body: str,
+    *,
+    site: Site,
+    page: str,
+    kind: str,
+    answer: str = "",
+    provenance: Provenance | None = None,
+    refresh: int | None = None,
 ) -> str:
     """Return a whole HTML page around `body`.
 
@@ -102,9 +109,10 @@ def render_page(
         body: HTML of the content; its first `<h1>` is the title of the page, else the site's title of it.
         site: the pages to link to.
         page: file name of this page.
-        kind: "notebook" or "index", a class of the body for the style sheet.
+        kind: "notebook", "index" or "to-come", a class of the body for the style sheet.
         answer: HTML under the title, from `pctlib.reporting.answers`.
         provenance: where the page comes from, for its foot.
+        refresh: seconds after which a browser loads the page again; None for never.
 
     Raises:
         ValueError: if the site has no such page, or a picture is remote or has no alternative text.
@@ -138,6 +146,7 @@ def render_page(
             contents=contents,
             words=words,
             provenance=provenance,
+            refresh=refresh,
             bibtex=provenance.bibtex(soup.get_text(" ")) if provenance else "",
             has_code=soup.select_one("details.code") is not None,
             body=str(soup),

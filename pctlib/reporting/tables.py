@@ -16,6 +16,8 @@ from scipy.special import stdtrit
 from pctlib.io import existing_file
 from pctlib.reporting.columns import best_of
 
+ONE_SEED = "One seed: no intervals, so no finding."
+
 PUBLISHED = Path(__file__).resolve().parents[1] / "published"
 ORIGINS = ("published", "measured")
 LONG_TEXT = 40  # letters; longer texts may break into lines

@@ -4,10 +4,8 @@ from typing import Any
 
 import pandas as pd
 
-from pctlib.reporting.tables import Interval, interval_ends, mean_interval, signed
+from pctlib.reporting.tables import ONE_SEED, Interval, interval_ends, mean_interval, signed
 from pctlib.study.variants import FAILED
-
-ONE_SEED = "One seed: no intervals, so no finding."
 
 
 def difference(

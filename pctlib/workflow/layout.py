@@ -105,6 +105,21 @@ class StudyLayout:
             for seed in (self.profile.seeds if page.seeds == "each" else (None,))
         ]
 
+    def main_runs(self) -> list[tuple[str, int | None]]:
+        """Return (name, seed) of the runs that the study's question is answered from."""
+        main = (PAGES[0].name, *PAGES[-1].needs)
+        return [(name, seed) for name, seed in self.runs() if name in main]
+
+    @property
+    def first_index(self) -> str:
+        """The file that says that the index was written as soon as the main comparison had run."""
+        return self.file(PAGES[-1].name, "first_index.json")
+
+    def first_index_inputs(self) -> list[str]:
+        """Return what the first index tells of."""
+        runs = [run_name(name, seed) for name, seed in self.main_runs()]
+        return [self.file(run, name) for run in runs for name in ("metrics.json", "run_card.json")]
+
     def pages(self) -> list[tuple[str, str]]:
         """Return (title, file name) of every page, in the order of the navigation."""
         pages = [("Overview", "index.html")]
@@ -244,8 +259,8 @@ class StudyLayout:
             values["seed"] = int(seed)
         return json.dumps(values)
 
-    def people_arguments(self) -> str:
-        """Return what `python -m pctlib study people` is told."""
+    def study_arguments(self) -> str:
+        """Return what `python -m pctlib study people` and `study index` are told."""
         return shlex.join(self._source())
 
     def train_arguments(self, page: Page, seed: str, variant: str = EVERY) -> str:

@@ -54,7 +54,7 @@ def mend(root: Path, layout: StudyLayout, *, dry_run: bool = False) -> list[str]
 
     Returns:
         The files that the workflow must be asked for: in a dry run those that would be removed, and those
-        that are gone, or miss a variant, where there is an index already: the workflow would not miss them.
+        that are gone, or miss a variant, where there are results already: the workflow would not miss them.
     """
     planned = planned_runs(layout)
     runs = [run for run in planned if is_sealed(root / run.folder) or _is_finished(root, run)]
@@ -105,11 +105,12 @@ def planned_runs(layout: StudyLayout) -> list[Run]:
 
 
 def _missing(root: Path, layout: StudyLayout, planned: Sequence[Run]) -> list[str]:
-    """Return the files of jobs that are gone, or below which a variant is, though the study has its index.
+    """Return the files of jobs that are gone, or below which a variant is, though the study has its results.
 
     None where it has yet to run.
     """
-    if not (root / layout.page("index")).is_file():
+    results = [root / layout.file(PAGES[-1].name, name) for name in ("metrics.json", "run_card.json")]
+    if not any(path.is_file() for path in results):
         return []
     gone = [name for run in planned for name in run.training if not (root / name).is_file()]
     gone += [name for run in planned if run.card and not (root / run.card).is_file() for name in run.training]

@@ -33,6 +33,8 @@ class Page:
         trains: "module:name" of what trains here: a function, where a page has one run for each seed; else
             classes of variants, `pctlib.study.variants.Study`, which `trainings.py` in its folder lists.
         seeds: a page for each seed, one for all of them, one for the first, or one without any.
+        early: "module:name" of the function that writes the index before other pages are made; the results
+            have one.
         threads: of its jobs; "half" of the cores for what is trained side by side with another.
     """
 
@@ -46,6 +48,7 @@ class Page:
     guided: tuple[str, ...] = ()
     after: tuple[str, ...] = ()
     trains: tuple[str, ...] = ()
+    early: str = ""
     seeds: Literal["each", "all", "first", "none"] = "all"
     threads: int | Literal["half"] = 1
 
@@ -269,6 +272,7 @@ PAGES = (
         reads=tuple(Profile.model_fields),
         needs=_PCT,
         after=("*",),
+        early=f"{_PAGES}.results.early:write_index_so_far",
     ),
 )
 """Every page, in the order of the report. Results come last and read all others ("*")."""

@@ -107,8 +107,8 @@ def outdated_runs(root: Path, layout: StudyLayout) -> list[str]:
     """Return the files of jobs to make again though nothing that Snakemake sees has changed.
 
     They are those of pages and jobs below which a variant failed, and of runs whose card has other settings
-    than the study's: somebody ran the notebook by hand into the study's folder. What another profile of the
-    same name left behind does not count.
+    than the study's: somebody ran the notebook by hand into the study's folder; and of the results, if the
+    index is gone. What another profile of the same name left behind does not count.
 
     Args:
         root: folder of the study.
@@ -120,6 +120,8 @@ def outdated_runs(root: Path, layout: StudyLayout) -> list[str]:
             run = run_name(page.name, seed)
             found += _foreign(root, layout, page, run, seed)
         found += [path for seed in layout.profile.seeds for path in _failed(root, layout, page, seed)]
+    if not (root / layout.page("index")).is_file():  # which is no file of a job: two of them write it
+        found.append(layout.file(layout.steps[-1].name, "metrics.json"))
     return [path for path in dict.fromkeys(found) if (root / path).is_file()]
 
 

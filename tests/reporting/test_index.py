@@ -8,10 +8,21 @@ from helpers.check import check_site
 from matplotlib.figure import Figure as Plot
 from PIL import Image
 
-from pctlib.reporting.index import Answer, Card, Figure, Highlight, IndexPage, Section, write_index
+from pctlib.reporting.index import (
+    Answer,
+    Card,
+    Figure,
+    Highlight,
+    IndexPage,
+    Section,
+    card_of,
+    join_page,
+    write_index,
+    write_to_come,
+)
 from pctlib.reporting.page import Site
 from pctlib.reporting.run_card import RunCard
-from pctlib.reporting.tables import Table
+from pctlib.reporting.tables import ONE_SEED, Table
 
 SITE = Site("Study", (("Overview", "index.html"), ("Data", "00_data.html")))
 TABLE = Table(pd.DataFrame({"method": ["PCT"], "AP": [0.5]}), "**Table 1.** Results.", name="main")
@@ -106,7 +117,7 @@ def test_titles_are_escaped(write):
 def test_a_card_has_the_finding_and_folds_its_numbers(write):
     cards = (
         Card("Data", "00_data.html", "Who?", "**Many** people.", "9 of them."),
-        Card("Grid", "", "How many?"),
+        Card("Grid", "04_grid.html", "How many?", to_come=True),
     )
     page = write(cards=cards, cards_note="One seed.")
     found, to_come = page.select(".card")
@@ -115,8 +126,35 @@ def test_a_card_has_the_finding_and_folds_its_numbers(write):
     assert found.strong.get_text() == "Many"
     assert found.details.p.get_text() == "9 of them."
     assert "open" not in found.details.attrs
-    assert to_come.a is None
+    assert to_come.select_one(".name").get_text() == "Grid"
+    assert found.select_one(".status") is None
+    assert "load this page again" in page.select_one("main section > .status").get_text()
     assert to_come.select_one(".status").get_text() == "This page is still being made."
+
+
+def test_a_page_joins_the_index_that_waits_for_it(write, tmp_path):
+    index = tmp_path / "index.html"
+    card = card_of("Grid, seed 3", "04_grid.html", "How many?", f"**Many** at main. These 9. {ONE_SEED}")
+    assert not join_page(index, card), "there is no index yet"
+    others = (Card("Data", "00_data.html", "Who?", to_come=True), Card("Mesh", "15_mesh.html", "What?"))
+    before = write(cards=(*others, Card("Grid", "04_grid.html", "How many?", to_come=True)))
+    assert join_page(index, card)
+    after = BeautifulSoup(index.read_text(encoding="utf-8"), "html.parser")
+    assert after.select(".card")[:2] == before.select(".card")[:2]
+    joined = after.select_one("#card-04_grid")
+    assert joined["class"] == ["card"]
+    assert joined.select_one(".name").get_text() == "Grid"
+    assert [text.get_text() for text in joined.select("p")[2:]] == ["Many at main.", "These 9."]
+    assert not join_page(index, card), "it waits no more"
+
+
+def test_a_page_to_come_looks_for_the_finished_one(tmp_path):
+    path = write_to_come(tmp_path / "00_data.html", site=SITE)
+    page = BeautifulSoup(path.read_text(encoding="utf-8"), "html.parser")
+    assert page.h1.get_text() == "Data"
+    assert page.select_one(".lead").get_text() == "This page is still being made."
+    assert page.find("meta", attrs={"http-equiv": "refresh"})["content"] == "20"
+    assert page.select_one("header nav a")["href"] == "index.html"
 
 
 def test_a_folded_section_is_closed(write):

@@ -6,9 +6,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from pctlib.reporting.tables import Interval
+from pctlib.reporting.tables import ONE_SEED, Interval
 from pctlib.study.findings import (
-    ONE_SEED,
     change_in_words,
     difference,
     difference_in_words,

@@ -98,7 +98,7 @@ def test_what_was_forgotten_by_hand_is_found():
     for name in ("data", "tokenizer", "heatmap", "classifier"):
         assert "pctlib/data/datasets.py" in inputs(name)
         assert "pctlib/visualization/style.py" in inputs(name)
-    assert {"pctlib/study/speed.py", "pctlib/study/findings.py"} <= set(inputs("results"))
+    assert {"pctlib/study/speed.py", "pctlib/reporting/tables.py"} <= set(inputs("results"))
     assert "pctlib/study/pages/vitpose.py" in inputs("comparison")
     assert "pctlib/study/pages/comparison/networks.py" in inputs("occlusion")  # whose runs it reads
 

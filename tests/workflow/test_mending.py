@@ -154,13 +154,14 @@ def test_the_jobs_of_a_damaged_variant_run_again(study):
     assert [path.name for path in job.parent.iterdir()] == ["points-v16-m4.json"]
 
 
-def test_missing_files_of_jobs_are_asked_for_once_there_is_an_index(study):
+def test_missing_files_of_jobs_are_asked_for_once_there_are_results(study):
     smoke = "reports/smoke"
     tokenizer = f"{smoke}/tokenizer-seed0/trained.json"
     (study / tokenizer).unlink()
     unseal(study / smoke / "tokenizer-seed0")
     assert mend(study, layout_of()) == [], "the study has yet to run"
-    (study / smoke / "index.html").touch()
+    (study / smoke / "results").mkdir(exist_ok=True)
+    (study / smoke / "results" / "run_card.json").write_text("{}")
     asked = mend(study, layout_of(), dry_run=True)
     assert {tokenizer, f"{smoke}/results/metrics.json"} <= set(asked)
     assert f"{smoke}/tokenizer-seed0/metrics.json" not in asked
@@ -169,7 +170,8 @@ def test_missing_files_of_jobs_are_asked_for_once_there_is_an_index(study):
 
 def test_the_page_of_a_deleted_variant_is_asked_for(study):
     layout, grid = layout_of(), page_named("grid")
-    (study / "reports/smoke/index.html").touch()
+    (study / "reports/smoke/results").mkdir(exist_ok=True)
+    (study / "reports/smoke/results/metrics.json").write_text("{}")
     folders = [study / layout.variant_dir(grid, training, 0) for training in grid.trainings(layout.profile)]
     assert study / POINT in folders
     for folder in folders:

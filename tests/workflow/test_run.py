@@ -74,10 +74,21 @@ def test_a_run_by_other_settings_is_made_again(study, page, seed):
     card = RunCard("smoke", 0, "procedural", settings=layout.settings(page_named(page), seed))
     card.save(root / f"reports/smoke/{run}/run_card.json")
     write(f"{run}/metrics.json")
+    write("index.html", "<p>")
     assert outdated_runs(root, layout) == []
     card.settings = layout.settings(page_named(page), seed, others={"draws": 3})
     card.save(root / f"reports/smoke/{run}/run_card.json")
     assert outdated_runs(root, layout) == [f"reports/smoke/{run}/metrics.json"]
+
+
+def test_the_results_are_made_again_where_the_index_is_gone(study):
+    root, layout, write = study
+    card = RunCard("smoke", 0, "procedural", settings=layout.settings(page_named("results")))
+    card.save(root / "reports/smoke/results/run_card.json")
+    write("results/metrics.json")
+    assert outdated_runs(root, layout) == ["reports/smoke/results/metrics.json"]
+    write("index.html", "<p>")
+    assert outdated_runs(root, layout) == []
 
 
 def test_a_model_trained_by_other_settings_is_trained_again(study):

@@ -13,11 +13,12 @@ from pathlib import Path
 
 import pytest
 import yaml
+from bs4 import BeautifulSoup
 from helpers.browser import find_chromium, open_browser
 from helpers.check import check_site
 
-from pctlib.study.findings import ONE_SEED
-from pctlib.workflow.layout import StudyLayout
+from pctlib.reporting.tables import ONE_SEED
+from pctlib.workflow.layout import StudyLayout, run_name
 from pctlib.workflow.pages import PAGES, page_named
 from pctlib.workflow.seals import unseal
 
@@ -111,6 +112,42 @@ def test_numbers_of_the_index_come_from_the_files(study):
 
 def test_nothing_changed_nothing_runs(study):
     assert planned(study) == set()
+
+
+def test_the_index_is_there_as_soon_as_the_main_comparison_is(study, tmp_path):
+    """Copied without the other pages, the study has the same answer; they join as they are made again."""
+    root = tmp_path / "copy"
+    layout = StudyLayout.from_config({"profile": "smoke"})
+    main = [run_name(name, seed) for name, seed in layout.main_runs()]
+    files = ("notebooks", "workflow", "pctlib", "requirements.lock", "CITATION.cff")
+    for name in [*files, *(f"reports/smoke/{run}" for run in ("people", *main))]:
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (shutil.copytree if (study / name).is_dir() else shutil.copy)(study / name, root / name)
+    command = [sys.executable, "-m", "pctlib"]
+    index = [*command, "study", "index", "--profile", "smoke", "--finished", "reports/smoke/first.json"]
+    subprocess.run(index, cwd=root, check=True, timeout=300)
+    report = root / "reports" / "smoke"
+    waits = json.loads((report / "first.json").read_text())["to come"]
+    assert "06_anatomy.html" in waits
+    assert check_site(report) == []
+    text = (report / "index.html").read_text()
+    assert verdict_of(text) == verdict_of((study / "reports" / "smoke" / "index.html").read_text())
+    assert 'class="card to-come" id="card-06_anatomy"' in text
+    values = json.dumps(
+        {"profile": "smoke", "study_dir": "reports/smoke", "out_dir": "reports/smoke/anatomy"}
+    )
+    page = [*command, "notebook", "run", "notebooks/06_anatomy.ipynb", "--values", values]
+    page += ["--executed", "reports/smoke/anatomy/executed.ipynb", "--html", "reports/smoke/06_anatomy.html"]
+    subprocess.run(page, cwd=root, check=True, timeout=300)
+    joined = (report / "index.html").read_text()
+    assert 'class="card" id="card-06_anatomy"' in joined
+    assert joined.count("to-come") == text.count("to-come") - 1
+    assert "still being made" not in (report / "06_anatomy.html").read_text()
+
+
+def verdict_of(text):
+    """Return the words of the answer on the first screen of an index."""
+    return BeautifulSoup(text, "html.parser").select_one(".verdict p").get_text()
 
 
 @contextmanager

@@ -12,8 +12,16 @@ from pctlib.workflow.seals import damaged
 CARD = "run_card.json"
 
 
-def read_cards(layout: StudyLayout, study_dir: Path) -> dict[tuple[str, int | None], RunCard]:
+def read_cards(
+    layout: StudyLayout, study_dir: Path, *, so_far: bool = False
+) -> dict[tuple[str, int | None], RunCard]:
     """Return the card of every run by page and seed.
+
+    Args:
+        layout: of the study.
+        study_dir: its folder.
+        so_far: leave out what is not made yet, or will be made again for other settings, but for the runs of
+            the main comparison.
 
     Raises:
         FileNotFoundError: if a run is missing.
@@ -21,13 +29,19 @@ def read_cards(layout: StudyLayout, study_dir: Path) -> dict[tuple[str, int | No
             names the run.
     """
     cards = {}
+    main = layout.main_runs()
     for step, seed in layout.runs():
         path = study_dir / run_name(step, seed) / CARD
+        waits = so_far and (step, seed) not in main
+        if waits and not (path.is_file() and path.with_name("metrics.json").is_file()):
+            continue
         if found := damaged(path.parent):
             names = ", ".join(str(file) for file, _ in found)
             raise ValueError(f"{path.parent}: damaged since it was made: {names}; run the study again")
-        cards[step, seed] = card = load_run_card(path)
-        if card.settings != layout.settings(page_named(step), seed):
+        card = load_run_card(path)
+        if card.settings == layout.settings(page_named(step), seed):
+            cards[step, seed] = card
+        elif not waits:
             raise ValueError(
                 f"{path.parent}: this run was made by other settings than those of profile "
                 f"{layout.profile.name} on {layout.dataset}; run the study again, or its notebook with these"

@@ -6,13 +6,11 @@ from typing import Any
 import numpy as np
 
 from pctlib.paths import project_root
-from pctlib.reporting.index import Answer, Card, Figure, Highlight, IndexPage, Section
-from pctlib.reporting.markdown import first_sentence
+from pctlib.reporting.index import Answer, Card, Figure, Highlight, IndexPage, Section, card_of, said
 from pctlib.reporting.provenance import Provenance
 from pctlib.reporting.records import fill, read_history
 from pctlib.reporting.run_card import git_revision, now
-from pctlib.reporting.tables import mean_interval, signed
-from pctlib.study.findings import ONE_SEED
+from pctlib.reporting.tables import ONE_SEED, mean_interval, signed
 from pctlib.study.methods import MEAN_POSE
 from pctlib.study.pages.results import answer
 from pctlib.study.pages.results.read import TOLERANCE, StudyResults
@@ -71,19 +69,19 @@ def summary(results: StudyResults) -> dict[str, Any]:
 
 def findings(results: StudyResults) -> dict[str, str]:
     """Return step -> what its page found, in words, in the order of the pages."""
-    said = {step: found.get("headline", found.get("finding")) for step, found in results.parts.items()}
-    return {step: words for step, words in said.items() if words}
+    found = {step: said(metrics) for step, metrics in results.parts.items()}
+    return {step: words for step, words in found.items() if words}
 
 
 def findings_text(results: StudyResults) -> str:
     """Return the findings as a markdown list, each with a link to its page; what holds for all once."""
-    said = findings(results)
-    if not said:
+    found = findings(results)
+    if not found:
         return "Only the main comparison ran in this profile."
     lines = [
-        f"- **[{page.title}]({page.notebook}.html).** {said[page.name].replace(ONE_SEED, '').strip()}"
+        f"- **[{page.title}]({page.notebook}.html).** {found[page.name].replace(ONE_SEED, '').strip()}"
         for page in PAGES
-        if page.name in said
+        if page.name in found
     ]
     return "\n".join([*([_seeds_note(results), ""] if _seeds_note(results) else []), *lines])
 
@@ -100,11 +98,11 @@ def _seeds_note(results: StudyResults) -> str:
 
 def cards(results: StudyResults) -> tuple[Card, ...]:
     """Return a card for each page but that of the results: its question, and what it found."""
-    said = findings(results)
+    finding = findings(results)
     found: dict[str, Card] = {}
-    for (name, _), (title, file) in zip(results.layout.runs(), results.layout.pages()[1:], strict=False):
-        finding, numbers = first_sentence(said.get(name, "").replace(ONE_SEED, ""))
-        card = Card(title.partition(", seed ")[0], file, page_named(name).question, finding, numbers)
+    for (name, seed), (title, file) in zip(results.layout.runs(), results.layout.pages()[1:], strict=False):
+        to_come = (name, seed) in results.to_come
+        card = card_of(title, file, page_named(name).question, finding.get(name, ""), to_come=to_come)
         found.setdefault(name, card)  # of several seeds the first
     return tuple(found.values())
 

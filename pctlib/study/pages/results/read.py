@@ -54,6 +54,7 @@ class StudyResults:
         costs: method -> parameters, GFLOPs and speed, measured while reading.
         measured_on: device and threads of the speed.
         run_card: facts of all runs together.
+        to_come: runs that are still being made, by name and seed.
     """
 
     layout: StudyLayout
@@ -66,16 +67,22 @@ class StudyResults:
     costs: dict[str, dict[str, float]]
     measured_on: str
     run_card: RunCard
+    to_come: tuple[tuple[str, int | None], ...] = ()
 
     @classmethod
-    def read(cls, layout: StudyLayout, study_dir: Path) -> "StudyResults":
+    def read(cls, layout: StudyLayout, study_dir: Path, *, so_far: bool = False) -> "StudyResults":
         """Read the runs of a study.
+
+        Args:
+            layout: of the study.
+            study_dir: its folder.
+            so_far: do without the runs that are still being made; those of the main comparison must be there.
 
         Raises:
             FileNotFoundError: if a run is missing.
             ValueError: if a run was made on other people, or by other settings than those of the study.
         """
-        cards = read_cards(layout, study_dir)
+        cards = read_cards(layout, study_dir, so_far=so_far)
         splits = load_splits(layout.dataset, layout.profile, root=layout.root, progress=False)
         people = _measured_people(splits.val, study_dir / run_name("heatmap", layout.profile.seeds[0]))
         floor = mean_pose_predictions(splits.train, people, layout.profile.crop)
@@ -95,13 +102,16 @@ class StudyResults:
         first_seed = (None, layout.profile.seeds[0])
         parts = {
             step: read_json(study_dir / run_name(step, seed) / "metrics.json")
-            for step, seed in layout.runs()
+            for step, seed in cards
             if seed in first_seed
         }
         card = joined_card(layout, study_dir, cards)
         costs = _costs(layout, study_dir)
         measured_on = f"{device_name(str(layout.profile.torch_device))}, {torch.get_num_threads()} threads"
-        return cls(layout, study_dir, people, metrics, first, tokenizer, parts, costs, measured_on, card)
+        to_come = tuple(run for run in layout.runs() if run not in cards)
+        return cls(
+            layout, study_dir, people, metrics, first, tokenizer, parts, costs, measured_on, card, to_come
+        )
 
     def table(self) -> Table:
         """Return the main table: measured metrics by method, means with intervals over the seeds."""

@@ -7,8 +7,7 @@ from helpers.study_people import make_people
 from pctlib.io import write_json
 from pctlib.profiles.profile import load_profile
 from pctlib.reporting.run_card import RunCard
-from pctlib.reporting.tables import Interval
-from pctlib.study.findings import ONE_SEED
+from pctlib.reporting.tables import ONE_SEED, Interval
 from pctlib.study.methods import MAIN_METHODS, MEAN_POSE
 from pctlib.study.pages.results.cards import joined_card, read_cards
 from pctlib.study.pages.results.index import cards, findings_text, summary
@@ -199,3 +198,23 @@ def test_a_run_by_other_settings_is_refused_and_named(tmp_path):
     (tmp_path / "heatmap-seed0" / "run_card.json").unlink()
     with pytest.raises(FileNotFoundError, match="heatmap-seed0"):
         read_cards(layout, tmp_path)
+
+
+def test_so_far_what_is_not_made_yet_is_left_out(tmp_path):
+    layout = StudyLayout(load_profile("smoke"))
+    write_cards(layout, tmp_path)
+    main = layout.main_runs()
+    assert main == [("data", None), ("tokenizer", 0), ("heatmap", 0), ("classifier", 0)]
+    assert list(read_cards(layout, tmp_path, so_far=True)) == main, "no other page has metrics"
+    for step in ("grid", "masked"):
+        write_json(tmp_path / step / "metrics.json", {})
+    other = StudyLayout(load_profile("smoke", masked__vitpose__depth=1))
+    assert [step for step, _ in read_cards(other, tmp_path, so_far=True)][4:] == ["grid"], "one is outdated"
+    (tmp_path / "heatmap-seed0" / "run_card.json").unlink()
+    with pytest.raises(FileNotFoundError, match="heatmap-seed0"):
+        read_cards(layout, tmp_path, so_far=True)
+
+
+def test_cards_say_which_pages_are_to_come(made):
+    results = made(to_come=(("masked", None), ("tokenizer", 1)))
+    assert [card.file for card in cards(results) if card.to_come] == ["09_masked.html"], "one seed is there"
