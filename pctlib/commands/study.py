@@ -27,7 +27,10 @@ def run(
     """Run what is not up to date, and say where the report is."""
     from pctlib.workflow.run import run_study
 
-    run_study(profile=profile, data=data, data_root=data_root, cores=cores, dry_run=dry_run)
+    try:
+        run_study(profile=profile, data=data, data_root=data_root, cores=cores, dry_run=dry_run)
+    except KeyboardInterrupt:
+        raise typer.Exit(130) from None  # as shells have it; what to do next is said already
 
 
 @study_app.command("people")

@@ -2,9 +2,10 @@
 
 import fcntl
 import os
+import signal
 import subprocess
 import sys
-import time
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,10 +13,15 @@ from typing import Any
 
 from pctlib.io import read_json
 from pctlib.paths import project_root, resolve
+from pctlib.workflow.follow import Said, events
 from pctlib.workflow.layout import StudyLayout, run_name
 from pctlib.workflow.mending import mend
 from pctlib.workflow.pages import FAILED, Page
+from pctlib.workflow.progress import Progress, spoken
 from pctlib.workflow.sources import STUDIED, check_annotations, check_source
+
+_LAST_WORDS = 30  # lines of Snakemake that are shown where no job is at fault
+_PATIENCE = 5.0  # seconds in which an interrupted Snakemake must begin to end by itself
 
 
 def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: bool = False) -> Path:
@@ -35,8 +41,8 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
         The report's index page.
 
     Raises:
-        ValueError: if profile or data are not usable, another run works on the same study, or a step
-            failed.
+        ValueError: if profile or data are not usable, another run works on the same study, or a job failed.
+        KeyboardInterrupt: if the user stops it.
         FileNotFoundError: if a data set that the profile needs is not there.
     """
     root = project_root()
@@ -53,20 +59,61 @@ def run_study(*, profile: str, data: str, data_root: str, cores: int, dry_run: b
     _check_joint(layout)
     if layout.profile.device == "cuda":
         _ = layout.profile.torch_device  # refuses here, not after the first steps
-    started = time.monotonic()
+    index = root / layout.page("index")
     with _only_one(root / "reports" / layout.name):
         mended = mend(root, layout, dry_run=dry_run)
         command = _command(root, layout, cores, dry_run, mended)
-        code = subprocess.run(command, cwd=root, env=_environment(), check=False).returncode
+        if dry_run:
+            code = subprocess.run(command, cwd=root, env=_environment(), check=False).returncode
+        else:
+            code = _run_and_tell(command, root, Progress(layout, cores, index))
     if code:
         raise ValueError(
-            f"a step of the study failed; its message is above, and the notebook as far as it got is in "
-            f"reports/{layout.name}/<step>/executed.ipynb; finished steps are kept, run again to go on"
+            f"not all of the study could be made; what is finished is kept, and {layout.command} goes on "
+            "from there"
         )
-    index = root / layout.page("index")
-    if not dry_run:
-        print(f"{time.monotonic() - started:.0f} s; report: {index}")
     return index
+
+
+def _run_and_tell(command: Sequence[str], root: Path, progress: Progress) -> int:
+    """Run Snakemake, tell where the study stands, and return its exit code.
+
+    Raises:
+        KeyboardInterrupt: if the user stops it; then all jobs have ended.
+    """
+    said: deque[str] = deque(maxlen=_LAST_WORDS)
+    with subprocess.Popen(
+        command, cwd=root, env=_environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    ) as process:
+        try:
+            with progress:
+                for event in events(process.stdout or ()):
+                    progress.take(event)
+                    if isinstance(event, Said):
+                        said.append(event.line)
+        except KeyboardInterrupt:
+            print("stopping; jobs that run end first", flush=True)
+            _wait_for_end(process)
+            print(
+                f"stopped. Nothing is lost: finished jobs are kept, trainings go on from their last "
+                f"checkpoint. To go on: {progress.layout.command}"
+            )
+            raise
+    if process.returncode and not progress.failed:
+        print("\n".join(said), file=sys.stderr)  # the workflow itself is at fault, or what it needs
+    elif not process.returncode:
+        took = f"done after {spoken(progress.clock() - progress.started)}"
+        print(f"{took if progress.planned else 'nothing to do'}; report: {progress.index}")
+    return process.returncode
+
+
+def _wait_for_end(process: subprocess.Popen[str]) -> None:
+    """Wait for Snakemake, which a terminal has interrupted, too; else it is now."""
+    try:
+        process.communicate(timeout=_PATIENCE)
+    except subprocess.TimeoutExpired:
+        process.send_signal(signal.SIGINT)
+        process.communicate()
 
 
 def _check_joint(layout: StudyLayout) -> None:
@@ -100,7 +147,7 @@ def _command(
     if outdated := [*outdated_runs(root, layout), *mended]:
         # Snakemake does not look behind a page that is newer than what it was made of, nor miss what is gone.
         command += ["--forcerun", *outdated]
-    return [*command, "--dry-run"] if dry_run else [*command, "--quiet", "all"]  # each step speaks for itself
+    return [*command, "--dry-run"] if dry_run else command
 
 
 def outdated_runs(root: Path, layout: StudyLayout) -> list[str]:

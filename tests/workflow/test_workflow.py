@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -337,6 +337,63 @@ def test_a_killed_run_goes_on_and_keeps_what_was_made(study):
         assert planned(study) == set()
         assert (report / "masked" / "metrics.json").is_file()
         assert (report / "heatmap-seed0" / "model.safetensors").stat().st_mtime_ns == kept
+
+
+def test_a_job_that_fails_says_why_and_where_its_log_is(study):
+    notebook = study / "notebooks" / "06_anatomy.ipynb"
+    with edited(notebook, "%load_ext autoreload", "raise ValueError('no anatomy today')"):
+        result = run_study(study, check=False)
+    assert result.returncode == 1
+    failed = [line for line in result.stdout.splitlines() if line.startswith("failed: ")]
+    assert len(failed) == 1
+    assert failed[0].startswith("failed: Token anatomy: ")
+    assert "no anatomy today" in failed[0]
+    assert "its log: reports/smoke/anatomy/page.log" in failed[0]
+    assert "no anatomy today" in (study / "reports" / "smoke" / "anatomy" / "page.log").read_text()
+    assert "what is finished is kept, and make study PROFILE=smoke goes on from there" in result.stderr
+    assert "Traceback" not in result.stdout + result.stderr
+    result = run_study(study)
+    assert re.search(r"^Token anatomy took .*; 1 of 2 jobs done", result.stdout, flags=re.MULTILINE)
+    assert run_study(study).stdout == f"nothing to do; report: {study / 'reports' / 'smoke' / 'index.html'}\n"
+
+
+def test_ctrl_c_ends_all_jobs_and_says_how_to_go_on(study):
+    executed = study / "reports" / "smoke" / "masked" / "executed.ipynb"
+    before = saved_at(executed)
+    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
+    with edited(study / "pctlib" / "models" / "mae.py"):
+        process = subprocess.Popen(
+            [sys.executable, "-m", "pctlib", "study", "run", "--profile", "smoke"],
+            cwd=study,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+        while saved_at(executed) in (None, before):
+            assert process.poll() is None
+            time.sleep(0.1)
+        os.killpg(process.pid, signal.SIGINT)  # as a terminal does
+        said, _ = process.communicate(timeout=100)
+        assert process.returncode == 130
+        assert "stopped. Nothing is lost" in said
+        assert said.rstrip().endswith("To go on: make study PROFILE=smoke")
+        assert "Traceback" not in said
+        assert "failed" not in said
+        assert not processes_of(study), "all have ended"
+        run_study(study)
+        assert planned(study) == set()
+
+
+def processes_of(folder):
+    """Return the commands of processes that work in a folder or below."""
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            if (process / "cwd").resolve().is_relative_to(folder):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+    return found
 
 
 def test_two_runs_of_one_study_do_not_meet(study):
