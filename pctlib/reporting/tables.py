@@ -16,6 +16,7 @@ from scipy.special import stdtrit
 from pctlib.io import existing_file
 from pctlib.reporting.columns import best_of
 
+FLOORS = ("mean pose", "mean body")  # rows of what ignores the image: the floor under the others
 ONE_SEED = "One seed: no intervals, so no finding."
 
 PUBLISHED = Path(__file__).resolve().parents[1] / "published"
@@ -89,7 +90,8 @@ class Table:
     """A table of a report: shown by notebooks as the last value of a cell, and by the index.
 
     Column names may be pairs (group, name), as `beside` makes them; groups head their columns together, and
-    the groups "published" and "measured" are marked by colour and word.
+    the groups "published" and "measured" are marked by colour and word. Where a row is one of `FLOORS`, what
+    is not better than it is marked, and is no best value.
 
     Attributes:
         frame: the values; the first column names the row.
@@ -119,11 +121,32 @@ class Table:
     def _best(self) -> Mapping[Any, str]:
         return best_of(self.frame.columns) if self.best is None else self.best
 
+    @property
+    def _floor(self) -> int | None:
+        """The row of the floor, if the table has one."""
+        names = [str(name).casefold() for name in self.frame.iloc[:, 0]]
+        return next((names.index(floor) for floor in FLOORS if floor in names), None)
+
+    def _below(self) -> dict[Any, set[int]]:
+        """Return column -> rows that are not better than the floor, which is none of them."""
+        floor = self._floor
+        if floor is None or len(self.frame) < 2:
+            return {}
+        columns = {column: self.frame[column] for column in self._best}
+        return {
+            column: _not_better(values, floor, self._best[column])
+            for column, values in columns.items()
+            if _is_number(values.iloc[floor])
+        }
+
     def html(self) -> str:
         """Return the table with its caption and a link that downloads its values."""
         from pctlib.reporting.markdown import render_markdown  # what only trains needs no nbconvert
 
-        caption = render_markdown(self.caption).strip().removeprefix("<p>").removesuffix("</p>")
+        words = self.caption
+        if (floor := self._floor) is not None and any(self._below().values()):
+            words += f" Grey, with ↓: not better than the {str(self.frame.iloc[floor, 0]).lower()}."
+        caption = render_markdown(words).strip().removeprefix("<p>").removesuffix("</p>")
         link = csv_link(self.frame, self.name)
         label = html.escape(f"Table {self.name}", quote=True)
         return (
@@ -146,22 +169,27 @@ class Table:
 
     def _body(self) -> str:
         best = {column: _best_rows(self.frame[column], wanted) for column, wanted in self._best.items()}
+        below, floor = self._below(), self._floor
+        marks = {column: dict.fromkeys(rows - {floor}, "best") for column, rows in best.items()}
+        for column, rows in below.items():
+            marks[column] |= dict.fromkeys(rows, "below")
         columns = list(self.frame.columns)
         rows = []
         for index in range(len(self.frame)):
             cells = [
-                self._cell(column, self.frame[column].iloc[index], index in best.get(column, ()))
+                self._cell(column, self.frame[column].iloc[index], marks.get(column, {}).get(index, ""))
                 for column in columns
             ]
             first = cells[0].replace("<td", '<th scope="row"', 1).replace("</td>", "</th>")
-            rows.append(f"<tr>{first}{''.join(cells[1:])}</tr>")
+            kind = ' class="below"' if below and all(index in found for found in below.values()) else ""
+            rows.append(f"<tr{kind}>{first}{''.join(cells[1:])}</tr>")
         return f"<tbody>{''.join(rows)}</tbody>"
 
-    def _cell(self, column: Any, value: Any, best: bool) -> str:
+    def _cell(self, column: Any, value: Any, mark: str) -> str:
+        """Return a cell; `mark` is "best", "below" the floor, or ""."""
         digits = self.digits.get(column, self._usual_digits(column))
         if _is_number(value):
-            kind = "number best" if best else "number"
-            return f'<td class="{kind}">{format_number(value, digits)}</td>'
+            return f'<td class="{f"number {mark}".strip()}">{format_number(value, digits)}</td>'
         if pd.isna(value):
             return f'<td class="number">{MISSING}</td>'
         kind = "text" if len(str(value)) > LONG_TEXT else "word"
@@ -297,6 +325,13 @@ def _needed_digits(column: pd.Series) -> int:
         return most
     exact = (n for n in range(most) if all(abs(round(value, n) - value) < 1e-9 for value in values))
     return next(exact, most)
+
+
+def _not_better(column: pd.Series, floor: int, wanted: str) -> set[int]:
+    """Return the rows with a value that is not better than that of the row `floor`, without it."""
+    limit, sign = float(column.iloc[floor]), 1 if wanted == "max" else -1
+    values = {index: float(value) for index, value in enumerate(column) if _is_number(value)}
+    return {index for index, value in values.items() if sign * (value - limit) <= 0} - {floor}
 
 
 def _best_rows(column: pd.Series, wanted: str) -> set[int]:

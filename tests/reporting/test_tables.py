@@ -194,3 +194,31 @@ def test_per_cent_have_at_most_one_digit_and_all_of_a_column_the_same():
     ]
     own = BeautifulSoup(Table(frame, "c", digits={"AP (%)": 2}).html(), "html.parser")
     assert own.select("td")[3].get_text() == "0.12"
+
+
+def test_what_is_not_better_than_the_floor_is_marked_and_never_best():
+    frame = pd.DataFrame(
+        {
+            "method": ["Mean pose", "A", "B", "C"],
+            "found (%)": [50.0, 50.0, 70.0, Interval(40.0, 30.0, 3)],
+            "error": [3.0, 4.0, 2.0, 3.5],
+            "seconds": [0.0, 1.0, 2.0, 3.0],
+        }
+    )
+    best = {"found (%)": "max", "error": "min"}
+    soup = parse(Table(frame, "**Table 1.** Found.", best=best))
+    assert [cell.get_text() for cell in soup.select("td.best")] == ["70.0", "2.0"]
+    assert [cell.get_text() for cell in soup.select("td.below")] == ["50.0", "4.0", "40.0 ± 30.0", "3.5"]
+    assert [row.th.get_text() for row in soup.select("tr.below")] == ["A", "C"]
+    assert soup.caption.get_text() == "Table 1. Found. Grey, with ↓: not better than the mean pose."
+    one = parse(Table(frame.iloc[[0, 2]], "Found.", best=best))
+    assert one.caption.get_text() == "Found."
+    alone = parse(Table(frame.iloc[[0, 1]], "Found.", best=best))
+    assert not alone.select("td.best"), "the floor is no method"
+
+
+def test_without_a_floor_nothing_is_marked():
+    frame = pd.DataFrame({"method": ["A", "B"], "error": [1.0, 2.0]})
+    soup = parse(Table(frame, "Found.", best={"error": "min"}))
+    assert not soup.select(".below")
+    assert soup.caption.get_text() == "Found."
