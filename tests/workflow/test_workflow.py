@@ -120,7 +120,8 @@ def test_the_index_is_there_as_soon_as_the_main_comparison_is(study, tmp_path):
     layout = StudyLayout.from_config({"profile": "smoke"})
     main = [run_name(name, seed) for name, seed in layout.main_runs()]
     files = ("notebooks", "workflow", "pctlib", "requirements.lock", "CITATION.cff")
-    for name in [*files, *(f"reports/smoke/{run}" for run in ("people", *main))]:
+    shown = [file for _, file in layout.pages()[1 : 1 + len(main)]]
+    for name in [*files, *(f"reports/smoke/{run}" for run in ("people", *main, *shown))]:
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (shutil.copytree if (study / name).is_dir() else shutil.copy)(study / name, root / name)
     command = [sys.executable, "-m", "pctlib"]
