@@ -247,7 +247,7 @@ def compare_starts(
     seed: int,
     out_dir: str | Path,
     guide: Backbone | None = None,
-    epochs: int = 8,
+    epochs: int = 4,
     progress: bool = True,
 ) -> dict[str, pd.DataFrame]:
     """Train two tokenizers on one short schedule that differ only in how their codebooks start and live.
