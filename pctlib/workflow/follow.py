@@ -10,6 +10,7 @@ _FIELD = re.compile(r"^    (\w+): (.*)$")
 _FINISHED = re.compile(r"^Finished jobid: (\d+)\b")
 _FAILED = re.compile(r"^Error in rule \w+:$")
 _AGAIN = re.compile(r"^Trying to restart job (\d+)\.$")
+_ALL = "all"  # the rule that only asks for the others
 _LAST = "resources"  # the field that ends what is said of a job
 
 
@@ -75,12 +76,12 @@ def events(lines: Iterable[str]) -> Iterator[Event]:
             if row[1] == "total":
                 yield Planned(plan)
                 plan = None
-            elif row[1] != "all":
+            elif row[1] != _ALL:
                 plan[row[1]] = int(row[2])
         elif line == "Job stats:":
             plan = {}
         elif match := _START.match(line):
-            rule, fields = match[1], {}
+            rule, fields = (match[1] if match[1] != _ALL else ""), {}
         elif rule and (match := _FIELD.match(line)):
             fields[match[1]] = match[2]
             if match[1] == _LAST:

@@ -37,6 +37,10 @@ localrule b:
 [Fri Nov 27 17:36:30 2026]
 Finished jobid: 2 (Rule: a)
 1 of 5 steps (20%) done
+localrule all:
+    input: c
+    jobid: 0
+    resources: tmpdir=/tmp
 RuleException:
 CalledProcessError in file "/tmp/smk/Snakefile", line 13:
 [Fri Nov 27 17:36:31 2026]
