@@ -61,7 +61,7 @@ def index(
     profile: Annotated[str, typer.Option(help="smoke, demo, extended, paper, or a YAML file")] = "demo",
     data: Annotated[str, typer.Option(help="procedural, coco or crowdpose")] = "procedural",
     data_root: Annotated[str, typer.Option(help="folder of the data set; not for procedural")] = "",
-    finished: Annotated[str, typer.Option(help="also say here which pages were still being made")] = "",
+    finished: Annotated[str, typer.Option(help="also write its numbers here")] = "",
 ) -> None:
     """Write the index of a study from what has run so far: the main comparison, and pages beside it."""
     from pctlib.io import write_json
@@ -70,9 +70,9 @@ def index(
 
     layout = StudyLayout.from_config({"profile": profile, "dataset": data, "root": data_root})
     module, _, name = PAGES[-1].early.partition(":")
-    path, to_come = getattr(import_module(module), name)(layout)
+    path, numbers = getattr(import_module(module), name)(layout)
     if finished:
-        write_json(finished, {"to come": to_come})
+        write_json(finished, numbers)
     typer.echo(f"first results: {path}")
 
 

@@ -115,7 +115,7 @@ class StudyResults:
 
     def table(self) -> Table:
         """Return the main table: measured metrics by method, means with intervals over the seeds."""
-        frame = pd.DataFrame([_mean_row(method, runs) for method, runs in self.metrics.items()])
+        frame = pd.DataFrame([mean_row(method, runs) for method, runs in self.metrics.items()])
         many = len(self.layout.profile.seeds) > 1
         spread = "mean and 95 % interval over the seeds " if many else "seed "
         seeds = ", ".join(str(seed) for seed in self.layout.profile.seeds)
@@ -215,7 +215,7 @@ def _costs(layout: StudyLayout, study_dir: Path) -> dict[str, dict[str, float]]:
     return costs(models, device=profile.torch_device)
 
 
-def _mean_row(method: str, runs: list[dict[str, float]]) -> dict[str, Any]:
+def mean_row(method: str, runs: list[dict[str, float]]) -> dict[str, Any]:
     """Return a method's row of the main table: means with intervals over its runs; NaN where undefined."""
     frame, row = pd.DataFrame(runs), {"method": method}
     for metric in METRICS:
