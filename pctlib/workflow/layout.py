@@ -307,7 +307,7 @@ def html_stem(page: Page, seed: int | str | None = None) -> str:
 def page_code(page: Page) -> tuple[Path, ...]:
     """Return the files that a page is made of: source, templates and published numbers."""
     shown = [*ROOM.glob("reporting/templates/**/*.*"), *ROOM.glob("published/*.csv")]
-    shown.append(project_root() / "CITATION.cff")
+    shown += [project_root() / "CITATION.cff", *(project_root() / "docs" / "results").glob("*/results.json")]
     export = ["pctlib.reporting.export", "pctlib.workflow.notebooks"]
     imported = closure([*notebook_imports(notebook_file(page)), *export])
     return (*sorted({*imported, *_networks_code(page)}), *sorted(shown))

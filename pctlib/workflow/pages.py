@@ -103,7 +103,6 @@ PAGES = (
         "Who are the people that everything is trained and measured on, and what is hidden of them?",
         figure="figure-1",
         seeds="none",
-        threads=2,
     ),
     Page(
         "tokenizer",

@@ -19,6 +19,8 @@ from pctlib.study.pages.results.answer import CONTROL, KINDS, PCT
 from pctlib.study.pages.results.read import mean_row
 
 NUMBERS = "results.json"
+LONGER = "extended"  # the profile whose files are committed
+FOLDER = Path("docs") / "results"
 _SMALL = ("metrics.json", "run_card.json")
 _FROM = ("metrics.json", "first_index.json")  # of the results: of the whole study, else of its first index
 
@@ -59,6 +61,12 @@ def write_tables(folder: Path) -> Path:
     return folder
 
 
+def longer(root: Path) -> dict[str, Any] | None:
+    """Return the committed numbers of the longer study; None where there are none."""
+    path = root / FOLDER / LONGER / NUMBERS
+    return read_json(path) if path.is_file() else None
+
+
 def main_table(numbers: dict[str, Any]) -> Table:
     """Return the main table: means over the seeds with 95 % intervals, per cent where the heading says so."""
     rows = [mean_row(method, _known(runs)) for method, runs in numbers["methods"].items()]
@@ -76,7 +84,7 @@ def sentence(numbers: dict[str, Any], kind: str) -> str:
     found = {name: _shares(numbers, name, kind) for name in (PCT, CONTROL)}
     difference = mean_interval(found[PCT] - found[CONTROL])
     means = f"PCT {found[PCT].mean():.1f} %, control {found[CONTROL].mean():.1f} %"
-    return f"{means}: {_with_ends(difference)} points"
+    return f"{means}: {_in_points(difference)}"
 
 
 def as_markdown(numbers: dict[str, Any], table: Table) -> str:
@@ -103,9 +111,9 @@ def _shares(numbers: dict[str, Any], method: str, kind: str) -> np.ndarray:
     return 100 * np.array([run[f"PCK@0.1 {kind}"] for run in numbers["methods"][method]])
 
 
-def _with_ends(difference: Interval) -> str:
+def _in_points(difference: Interval) -> str:
     ends = interval_ends(difference)
-    return f"{signed(difference.mean)} [{signed(ends['low'])}, {signed(ends['high'])}]"
+    return f"{signed(difference.mean)} points [{signed(ends['low'])}, {signed(ends['high'])}]"
 
 
 def _known(runs: Sequence[dict[str, Any]]) -> list[dict[str, float]]:

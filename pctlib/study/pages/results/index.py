@@ -12,7 +12,7 @@ from pctlib.reporting.records import fill, read_history
 from pctlib.reporting.run_card import git_revision, now
 from pctlib.reporting.tables import ONE_SEED, mean_interval, signed
 from pctlib.study.methods import MEAN_POSE
-from pctlib.study.pages.results import answer
+from pctlib.study.pages.results import answer, committed
 from pctlib.study.pages.results.read import TOLERANCE, StudyResults
 from pctlib.study.pictures import person_pictures
 from pctlib.visualization import curves, galleries
@@ -120,6 +120,7 @@ def index_page(results: StudyResults) -> IndexPage:
         sections=(
             Section("How it was measured", (fill(METHOD, numbers),)),
             *_results_sections(results),
+            *_longer_section(results.layout),
             _people_section(results),
             _learning_section(results),
         ),
@@ -166,6 +167,20 @@ def _results_sections(results: StudyResults) -> tuple[Section, ...]:
         Section("What the methods cost", (results.cost_table(),), folded=True),
         Section("Beside the papers", (results.published_table(),), folded=True),
     )
+
+
+def _longer_section(layout: StudyLayout) -> tuple[Section, ...]:
+    """Return what `extended` found, beside a study that is shorter; nothing where it is not committed."""
+    numbers = committed.longer(project_root())
+    if numbers is None or layout.dataset != "procedural" or layout.profile.name == committed.LONGER:
+        return ()
+    table = committed.main_table(numbers)
+    words = (
+        f"Not this run: the profile *{committed.LONGER}*, {numbers['people']:,} people and hours on two "
+        "cores; its files are in `docs/results`. "
+        + " ".join(f"Of {kind} joints: {committed.sentence(numbers, kind)}." for kind in answer.KINDS)
+    )
+    return (Section("What the longer study found", (words, table)),)
 
 
 def _people_section(results: StudyResults) -> Section:
