@@ -13,7 +13,8 @@ from pctlib.metrics.confidence import separation
 from pctlib.reporting.tables import Interval, mean_interval, signed
 from pctlib.study.crops import Crops, predict_people
 from pctlib.study.pages.comparison.networks import FROZEN, Variant
-from pctlib.study.predictions import Predictions
+from pctlib.study.pages.comparison.trainings import PCT
+from pctlib.study.predictions import Predictions, load_predictions
 from pctlib.study.runs import load_estimator
 from pctlib.study.variants import run_folder
 
@@ -46,7 +47,13 @@ def confidence_of(people: People, found: Predictions) -> dict[str, float]:
 
 
 def confidence_table(
-    folder: str | Path, seeds: Sequence[int], variants: Mapping[str, Variant], crops: Crops, *, device: str
+    folder: str | Path,
+    seeds: Sequence[int],
+    variants: Mapping[str, Variant],
+    crops: Crops,
+    *,
+    flip_test: bool,
+    device: str,
 ) -> pd.DataFrame:
     """Return one row a head on the frozen features, means with intervals over the seeds.
 
@@ -58,16 +65,22 @@ def confidence_table(
         seeds: of the runs.
         variants: of the profile.
         crops: of the validation people.
+        flip_test: merge mirrored images, as the runs were measured.
         device: where networks run.
     """
     rows = []
     for name, variant in variants.items():
         runs = [run_folder(Path(folder) / f"seed{seed}", name) for seed in seeds]
         runs = [run for run in runs if variant.kind == FROZEN and (run / "model.safetensors").is_file()]
-        kinds = (True, False) if variant.representation == "pct" else (True,)
-        for by_joint in kinds if runs else ():
-            values = [_of_run(run, crops, by_joint=by_joint, device=device) for run in runs]
-            title = variant.title if by_joint else f"{variant.title}: {PUBLISHED_SCORE}"
+        if not runs:
+            continue
+        kept = [load_predictions(run / "predictions.npz", crops.people) for run in runs]
+        scored = {variant.title: kept}
+        if variant.representation == PCT:
+            by_joint = [_by_joint(run, crops, flip_test=flip_test, device=device) for run in runs]
+            scored = {variant.title: by_joint, f"{variant.title}: {PUBLISHED_SCORE}": kept}
+        for title, found in scored.items():
+            values = [confidence_of(crops.people, one) for one in found]
             means = {key: _mean([value[key] for value in values]) for key in values[0]}
             rows.append({"representation": title, **means})
     return pd.DataFrame(rows, columns=["representation", FOUND, SEEN, ERROR, AP, CALIBRATED])
@@ -78,10 +91,10 @@ def _mean(values: Sequence[float]) -> Interval | float:
     return float("nan") if all(map(math.isnan, values)) else mean_interval(values)
 
 
-def _of_run(run: Path, crops: Crops, *, by_joint: bool, device: str) -> dict[str, float]:
+def _by_joint(run: Path, crops: Crops, *, flip_test: bool, device: str) -> Predictions:
+    """Return the poses of a token head with a score for each joint, which its run has not kept."""
     model = load_estimator(run).model.to(device)
-    found = predict_people(model, crops, flip_test=True, joint_scores=by_joint)
-    return confidence_of(crops.people, found)
+    return predict_people(model, crops, flip_test=flip_test, joint_scores=True)
 
 
 def confidence_finding(table: pd.DataFrame) -> str:

@@ -21,6 +21,8 @@ from pctlib.study.pages.comparison.confidence import (
 from pctlib.study.pages.comparison.study import Comparison
 from pctlib.study.predictions import Predictions
 
+OPTIONS = {"flip_test": False, "device": "cpu"}
+
 
 def test_scores_that_know_and_scores_that_do_not(tmp_path):
     people = make_people(tmp_path, 40)
@@ -51,7 +53,9 @@ def frozen(tmp_path_factory):
 
 def test_tokens_have_a_row_for_each_of_their_scores(frozen):
     comparison, folder = frozen
-    table = confidence_table(folder, [0], comparison.variants, comparison.val_crops, device="cpu")
+    table = confidence_table(
+        folder, [0], comparison.variants, comparison.val_crops, flip_test=False, device="cpu"
+    )
     assert len(table) == 3
     assert table.representation.str.endswith(PUBLISHED_SCORE).tolist() == [False, False, True]
     assert table[AP].map(float).between(-100, 100).all()
@@ -63,7 +67,9 @@ def test_where_no_joint_is_found_there_is_no_value_but_a_row(frozen, monkeypatch
     comparison, folder = frozen
     nothing = {key: float("nan") for key in (FOUND, SEEN)} | {ERROR: 0.0, AP: 0.0, CALIBRATED: 0.0}
     monkeypatch.setattr(confidence, "confidence_of", lambda *args: nothing)
-    table = confidence_table(folder, [0], comparison.variants, comparison.val_crops, device="cpu")
+    table = confidence_table(
+        folder, [0], comparison.variants, comparison.val_crops, flip_test=False, device="cpu"
+    )
     assert table[FOUND].map(float).isna().all()
     assert "no score can tell" in confidence_finding(table)
 
