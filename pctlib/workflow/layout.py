@@ -215,7 +215,7 @@ class StudyLayout:
 
     def page_inputs(self, page: Page, seed: str | None = None) -> list[str]:
         """Return what a page depends on: code, models and trainings of its seeds, pages that it follows."""
-        files = self.code(page)
+        files = [*self.code(page), self.people]
         if page.seeds != "none":
             for one in [seed] if seed is not None else self.seeds_of(page):
                 own = self.trained(page, one) if self.jobs(page, one) else []

@@ -133,7 +133,9 @@ def test_a_guided_tokenizer_waits_for_the_backbone_that_guides_it():
 
 
 def test_every_page_reads_the_people_and_sections_exist():
+    layout = StudyLayout(load_profile("smoke"))
     for page in PAGES:
+        assert layout.people in layout.page_inputs(page, "0"), "else it would make them once more, at once"
         assert set(page.reads) <= set(Profile.model_fields)
         assert set(SHARED) <= set(Profile.model_fields)
         known = {other.name for other in PAGES} | {"*"}
