@@ -13,12 +13,14 @@ from pctlib import __version__
 from pctlib.paths import project_root, resolve
 from pctlib.profiles.profile import Profile, load_profile, profile_names
 from pctlib.workflow.closure import ROOM, SHOWS, closure, notebook_imports
+from pctlib.workflow.durations import known_durations
 from pctlib.workflow.pages import PAGES, SHARED, Page, Training, page_named, slug
 
 if TYPE_CHECKING:
     from pctlib.reporting.page import Site
 
 SMOKE = "A smoke run: it shows that everything works. Its numbers mean nothing."
+_FIRST = 10  # priority of the main comparison
 EVERY = "all"  # in place of a variant: the job of a seed that trains all of them
 LAB = "lab"  # folder below reports/ of what notebooks make that are opened by hand
 
@@ -238,9 +240,18 @@ class StudyLayout:
         return _below_root(closure(["pctlib.study.people"], leave_out=SHOWS))
 
     def priority(self, page: Page) -> int:
-        """Return how much earlier than others a ready job runs: first what the main comparison is made of."""
-        results = PAGES[-1]
-        return 10 if page in (PAGES[0], results) or page.name in results.needs else 0
+        """Return how much earlier than others a ready job runs.
+
+        First what the main comparison is made of; then the longest, so that no core idles at the end.
+        """
+        main = {PAGES[0].name, PAGES[-1].name, *PAGES[-1].needs}
+        if page.name in main:
+            return _FIRST
+        known = known_durations(self.name)
+        longest = max(
+            (known.get(other.name, 0.0) for other in self.steps if other.name not in main), default=0.0
+        )
+        return round((_FIRST - 1) * known.get(page.name, 0.0) / longest) if longest else 0
 
     def resources(self, page: Page) -> dict[str, Any]:
         """Return what a cluster must give one job of a page, in the names of Snakemake's executors."""

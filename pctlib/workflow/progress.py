@@ -1,7 +1,7 @@
 """Where a study stands: one live line in a terminal, a line a job elsewhere; failures and the index stay."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -11,14 +11,13 @@ from rich.console import Console
 from rich.live import Live
 from rich.text import Text
 
-from pctlib.io import read_json, write_json
+from pctlib.io import write_json
 from pctlib.paths import project_root
+from pctlib.workflow.durations import DURATIONS, known_durations, own_durations
 from pctlib.workflow.follow import Again, Event, Failed, Finished, Planned, Started
 from pctlib.workflow.layout import StudyLayout
 from pctlib.workflow.pages import page_named
 
-DURATIONS = "durations.json"  # of a study: how long its jobs took
-MEASURED = Path("workflow") / DURATIONS  # the same of the profiles of the project, from one machine
 FIRST = "first_index"
 _TRAINS = "train_"
 _LEAST = 20.0  # seconds of work that must be known before another machine's times are scaled to this one
@@ -55,8 +54,8 @@ class Progress:
     def __post_init__(self) -> None:
         """Look for how long the jobs took before."""
         self.started = self.clock()
-        own = self.index.with_name(DURATIONS)
-        self.expected = known_durations(self.layout.name) | _numbers(own) | self.expected
+        before = own_durations(self.index.parent)
+        self.expected = {**known_durations(self.layout.name), **before, **self.expected}
         self._live = Live(
             get_renderable=lambda: Text(self.line(), no_wrap=True, overflow="ellipsis"),
             console=self.console,
@@ -77,9 +76,8 @@ class Progress:
         if self.console.is_terminal:
             self._live.stop()
         if self.done:
-            kept = self.index.with_name(DURATIONS)
             means = {rule: round(mean, 1) for rule, mean in self._means().items()}
-            write_json(kept, _numbers(kept) | means)
+            write_json(self.index.with_name(DURATIONS), own_durations(self.index.parent) | means)
 
     def take(self, event: Event) -> None:
         """Note what happened, and tell of it what is worth a line of its own."""
@@ -172,25 +170,6 @@ class Progress:
         pairs = [(sum(t), len(t) * self.expected[r]) for r, t in self.done.items() if r in self.expected]
         took, thought = map(sum, zip(*pairs, strict=True)) if pairs else (0.0, 0.0)
         return took / thought if thought > _LEAST else 1.0
-
-
-def known_durations(study: str) -> dict[str, float]:
-    """Return rule -> core-seconds of the jobs of a study as the project measured them; none for others."""
-    values = _read(project_root() / MEASURED).get(study, {})
-    return dict(values) if isinstance(values, Mapping) else {}
-
-
-def _numbers(path: Path) -> dict[str, float]:
-    """Return the numbers of a file; none if it is not there or damaged, as it only helps to guess."""
-    return {key: float(value) for key, value in _read(path).items() if isinstance(value, (int, float))}
-
-
-def _read(path: Path) -> dict:
-    try:
-        values = read_json(path) if path.is_file() else {}
-    except (ValueError, OSError):
-        return {}
-    return values if isinstance(values, dict) else {}
 
 
 def _reason(job: Started) -> str:

@@ -93,8 +93,19 @@ def test_a_cluster_gives_a_job_what_its_profile_asks_for():
 
 def test_the_main_comparison_comes_before_what_else_is_ready():
     layout = StudyLayout(load_profile("demo"))
-    first = {page.name for page in PAGES if layout.priority(page) > 0}
+    first = {page.name for page in PAGES if layout.priority(page) == 10}
     assert first == {"data", "tokenizer", "heatmap", "classifier", "results"}
+
+
+def test_of_the_other_pages_the_longest_come_first(monkeypatch):
+    times = {"mesh": 200.0, "grid": 100.0, "anatomy": 10.0, "classifier": 900.0}
+    monkeypatch.setattr(
+        "pctlib.workflow.layout.known_durations", lambda study: times if study == "demo" else {}
+    )
+    demo, smoke = (StudyLayout(load_profile(name)) for name in ("demo", "smoke"))
+    first, second, last = (demo.priority(page_named(name)) for name in ("mesh", "grid", "anatomy"))
+    assert (first, second, last) == (9, 4, 0)
+    assert smoke.priority(page_named("mesh")) == 0
 
 
 def test_short_variants_share_a_job_and_one_seed_needs_none():

@@ -7,9 +7,10 @@ import pytest
 from rich.console import Console
 
 from pctlib.profiles.profile import load_profile
+from pctlib.workflow.durations import known_durations
 from pctlib.workflow.follow import Again, Failed, Finished, Planned, Started
 from pctlib.workflow.layout import StudyLayout
-from pctlib.workflow.progress import Progress, clock_time, known_durations, spoken
+from pctlib.workflow.progress import Progress, clock_time, spoken
 
 JOBS = {"people": 1, "train_tokenizer": 1, "tokenizer": 1, "first_index": 1, "grid": 2}
 
