@@ -1,5 +1,6 @@
 """`pctlib evaluate DATASET`: score a predictions file by the protocol of its benchmark."""
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -10,6 +11,7 @@ from pctlib.commands import app
 if TYPE_CHECKING:
     import numpy as np
 
+    from pctlib.data.meshes import TrueMeshes
     from pctlib.data.people import People
     from pctlib.metrics.evaluation import Evaluation
 
@@ -248,6 +250,74 @@ def threedpw(
 
     people = read_threedpw(annotations, "", occluded=occluded)
     _report(evaluate_threedpw(people, read_predicted_poses(predictions, people), joints=joints), out)
+
+
+Meshes = Annotated[
+    Path,
+    typer.Option(
+        help="npz with vertices [N, V, 3], metres, camera frame, and names [N] of their people, in any order."
+    ),
+]
+BodyFile = Annotated[Path, typer.Option(help="SMPLX_NEUTRAL.npz, from its owner's licensed files.")]
+PartFiles = Annotated[
+    Path,
+    typer.Option(
+        help="Folder with MANO_SMPLX_vertex_ids.pkl and SMPL-X__FLAME_vertex_ids.npy of SMPL-X; "
+        "SMPLX_to_J14.pkl for the body's joints."
+    ),
+]
+
+
+@evaluate_app.command()
+def ehf(
+    annotations: Annotated[Path, typer.Option(help="EHF's folder, with 01_align.ply and so on.")],
+    predictions: Meshes,
+    body_model: BodyFile,
+    part_files: PartFiles,
+    out: Out = None,
+) -> None:
+    """EHF: MPVPE and PA-MPVPE of all, hands and face, and joints; names are the frames' numbers (01)."""
+    from pctlib.data.ehf import read_ehf
+    from pctlib.metrics.benchmarks_mesh import evaluate_ehf
+
+    _evaluate_meshes(read_ehf, evaluate_ehf, annotations, predictions, body_model, part_files, out)
+
+
+@evaluate_app.command()
+def agora(
+    annotations: Annotated[
+        Path, typer.Option(help="AGORA_validation.json, with the files of its persons beside it.")
+    ],
+    predictions: Meshes,
+    body_model: BodyFile,
+    part_files: PartFiles,
+    out: Out = None,
+) -> None:
+    """AGORA's validation people as OSX measures them: MPVPE and PA-MPVPE; names are annotation ids."""
+    from pctlib.data.agora import read_agora
+    from pctlib.metrics.benchmarks_mesh import evaluate_agora
+
+    _evaluate_meshes(read_agora, evaluate_agora, annotations, predictions, body_model, part_files, out)
+
+
+def _evaluate_meshes(
+    read: "Callable[..., TrueMeshes]",
+    evaluate: "Callable[..., Evaluation]",
+    annotations: Path,
+    predictions: Path,
+    body_model: Path,
+    part_files: Path,
+    out: list[Path] | None,
+) -> None:
+    """Read body, true and predicted meshes, and report their errors."""
+    from pctlib.body_model import BodyModel
+    from pctlib.data.meshes import read_predicted_meshes
+    from pctlib.metrics.mesh_parts import smplx_parts
+
+    body = BodyModel.from_npz(body_model)
+    parts = smplx_parts(body, part_files)
+    truth = read(annotations, num_vertices=len(body.template))
+    _report(evaluate(truth, read_predicted_meshes(predictions, truth), parts), out)
 
 
 def _report(evaluation: "Evaluation", out: list[Path] | None) -> None:
