@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from pctlib.models.backbones import Backbone
 from pctlib.models.codebook import Codebook, Quantized
 from pctlib.models.layers import FlatMlp, MixerSize, along_positions, full_precision, mixer_stack
+from pctlib.models.other_codes import FiniteScalarCodes, ResidualCodes
 
+CodebookLearning = Literal["average", "gradient", "scalar", "residual"]
 PUBLISHED_ENCODER = MixerSize(dim=512, num_layers=4, token_hidden=64, channel_hidden=512)
 PUBLISHED_DECODER = MixerSize(dim=32, num_layers=1, token_hidden=64, channel_hidden=64)
 
@@ -58,7 +60,8 @@ class PoseTokenizer(nn.Module):
         coordinate_scale: then divides them; the output is multiplied and shifted back.
         decay: see `Codebook`.
         revive_after: see `Codebook`.
-        codebook_learning: "average", as published, or "gradient"; see `Codebook`.
+        codebook_learning: "average", as published, or "gradient"; see `Codebook`. Beyond the paper: "scalar"
+            and "residual", see `pctlib.models.other_codes`.
         encoder_kind: "mixer", as published, or "mlp": a `FlatMlp` in its place, as a control.
 
     Raises:
@@ -83,7 +86,7 @@ class PoseTokenizer(nn.Module):
         coordinate_scale: float = 1.0,
         decay: float = 0.9,
         revive_after: int = 0,
-        codebook_learning: Literal["average", "gradient"] = "average",
+        codebook_learning: CodebookLearning = "average",
         encoder_kind: Literal["mixer", "mlp"] = "mixer",
     ) -> None:
         super().__init__()
@@ -106,8 +109,8 @@ class PoseTokenizer(nn.Module):
         self.keypoints_to_tokens = nn.Linear(num_keypoints, num_tokens)
         self.to_token_dim = nn.Linear(encoder.dim, token_dim)
 
-        self.codebook = Codebook(
-            codebook_size, token_dim, decay=decay, revive_after=revive_after, learning=codebook_learning
+        self.codebook = _codes(
+            codebook_learning, codebook_size, token_dim, decay=decay, revive_after=revive_after
         )
 
         self.tokens_to_keypoints = nn.Linear(num_tokens, num_keypoints)
@@ -203,6 +206,17 @@ class PoseTokenizer(nn.Module):
             if joint_features is None or joint_features.shape != expected:
                 got = None if joint_features is None else tuple(joint_features.shape)
                 raise ValueError(f"image guidance: expected joint_features {expected}, got {got}")
+
+
+def _codes(
+    learning: CodebookLearning, size: int, dim: int, *, decay: float, revive_after: int
+) -> Codebook | FiniteScalarCodes | ResidualCodes:
+    """Return what writes a token as one of `size` codes."""
+    if learning == "scalar":
+        return FiniteScalarCodes(size, dim)
+    if learning == "residual":
+        return ResidualCodes(size, dim, decay=decay, revive_after=revive_after)
+    return Codebook(size, dim, decay=decay, revive_after=revive_after, learning=learning)
 
 
 def features_at(feature_map: Tensor, keypoints: Tensor, *, input_size: tuple[int, int]) -> Tensor:

@@ -82,6 +82,8 @@ TokenizerChoice = Literal[
     "one token, eightfold V",
     "three tokens, as many bits",
     "MLP encoder",
+    "finite scalars",
+    "codes of two levels",
     "image guidance",
     "no image guidance",
 ]

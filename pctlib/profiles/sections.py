@@ -80,8 +80,10 @@ class TokenizerProfile(Section):
     ema_decay: float = Field(default=0.9, gt=0, lt=1)
     data_initialisation: bool = Field(default=True, description="codebook from k-means of the first tokens")
     revive_after: int = Field(default=100, ge=0, description="steps before a dead entry is reborn; 0: never")
-    codebook_learning: Literal["average", "gradient"] = Field(
-        default="average", description="moving averages, as published, or the codebook loss of VQ-VAE"
+    codebook_learning: Literal["average", "gradient", "scalar", "residual"] = Field(
+        default="average",
+        description="moving averages, as published; the codebook loss of VQ-VAE; beyond the paper: finite "
+        "scalars without a codebook, or two levels of codes",
     )
     encoder_kind: Literal["mixer", "mlp"] = Field(default="mixer", description="mlp: a control")
     augmentation: AugmentationProfile = AugmentationProfile(color=0)

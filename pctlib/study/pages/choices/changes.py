@@ -11,6 +11,7 @@ from pctlib.study.variants import check_variant
 
 BASE = "as in the profile"
 MLP, ONE, AS_MANY_BITS = "MLP encoder", "one token", "three tokens, as many bits"
+SCALARS, TWO_LEVELS = "finite scalars", "codes of two levels"
 _NARROWER = 8  # how many times the vectors of the MLP encoder are narrower than the mixer's
 
 
@@ -51,6 +52,9 @@ TOKENIZERS: dict[str, dict[str, Any] | Callable[[TokenizerProfile, int], dict[st
     "one token, eightfold V": _one_with_more_entries,
     AS_MANY_BITS: _three_for_one,
     MLP: _plain_encoder,
+    # nothing is pulled to a grid that is fixed
+    SCALARS: {"codebook_learning": "scalar", "data_initialisation": False, "commitment_weight": 0.0},
+    TWO_LEVELS: {"codebook_learning": "residual"},
     "image guidance": {"guide_ratio": 0.5},
     "no image guidance": {"guide_ratio": 0.0},
 }

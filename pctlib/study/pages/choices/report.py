@@ -8,7 +8,7 @@ from pctlib.reporting.columns import Column, column, shown
 from pctlib.reporting.tables import interval_ends
 from pctlib.study.findings import change_in_words, difference, difference_in_words, failures, interval_note
 from pctlib.study.floor import with_floor
-from pctlib.study.pages.choices.changes import AS_MANY_BITS, BASE, MLP, ONE, changes_of
+from pctlib.study.pages.choices.changes import AS_MANY_BITS, BASE, MLP, ONE, SCALARS, TWO_LEVELS, changes_of
 from pctlib.study.pages.choices.study import BOTH, LOOKUPS
 from pctlib.study.predictions import judge, mean_pose_predictions
 from pctlib.study.variants import FAILED, bars_of, summarise
@@ -140,6 +140,8 @@ def choices_headline(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profil
         _changed_by(tokenizers, hidden, "no joint hidden", unseen),
         _changed_by(tokenizers, given, ONE, "one token for the whole pose"),
         _changed_by(tokenizers, given, "codebook by gradient", "a codebook learned by gradient"),
+        _changed_by(tokenizers, given, SCALARS, "finite scalars in place of a codebook"),
+        _changed_by(tokenizers, given, TWO_LEVELS, "codes of two levels"),
     ]
     words = "; ".join(part for part in parts if part)
     errors = f"Change of the reconstruction error, in px, against the profile's tokenizer: {words}."
