@@ -362,7 +362,7 @@ def test_ctrl_c_ends_all_jobs_and_says_how_to_go_on(study):
     executed = study / "reports" / "smoke" / "masked" / "executed.ipynb"
     before = saved_at(executed)
     environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"}
-    with edited(study / "pctlib" / "models" / "mae.py"):
+    with edited(study / "pctlib" / "study" / "pages" / "masked" / "study.py"):
         process = subprocess.Popen(
             [sys.executable, "-m", "pctlib", "study", "run", "--profile", "smoke"],
             cwd=study,
