@@ -42,8 +42,12 @@ test-faults: $(ENV)  ## kill the smoke study twenty times, damage its files, fil
 test-slurm: $(ENV)  ## run the smoke study on a Slurm of one node, brought up for it (minutes; skipped without)
 	PATH="$(abspath $(BIN)):$$PATH" tests/faults/slurm.sh $(ARGS)
 
-lab: $(ENV)  ## open JupyterLab on the notebooks
-	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter lab notebooks
+# Outputs of notebooks stay out of git's diffs: a filter of this checkout alone. As root, in containers, Jupyter
+# wants to be told; it listens on this machine only, unless ARGS says otherwise.
+lab: $(ENV)  ## open JupyterLab on the notebooks (ARGS="--no-browser --port 9999" for its options)
+	-@git rev-parse --git-dir >/dev/null 2>&1 && $(abspath $(BIN))/nbstripout --install --attributes "$$(git rev-parse --git-path info/attributes)"
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) \
+		--LabApp.default_url=/lab/tree/notebooks/00_data.ipynb $(ARGS)
 
 lint: $(ENV)  ## check style, spelling and that notebooks hold no outputs
 	$(BIN)/ruff check .

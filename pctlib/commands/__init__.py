@@ -1,11 +1,28 @@
 """Command line: one module a sub-command, all thin."""
 
+from typing import Annotated
+
 import typer
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Human pose representations: data, training, prediction, evaluation.",
-)
+from pctlib import __version__
+
+app = typer.Typer(no_args_is_help=True)
+
+
+def _say_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"pctlib {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def main(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_say_version, is_eager=True, help="Say the version.")
+    ] = False,
+) -> None:
+    """Human pose representations: data, training, prediction, evaluation."""
+
 
 # Each module adds itself to `app` when it is imported.
 from pctlib.commands import (  # noqa: E402

@@ -15,6 +15,7 @@ from pctlib.paths import project_root, resolve
 from pctlib.profiles.profile import Profile, load_profile
 from pctlib.reporting.run_card import RunCard, collect, now
 from pctlib.reporting.tables import Table
+from pctlib.study.parameters import refuse_unknown_parameters
 from pctlib.study.people import Splits, load_splits
 from pctlib.study.variants import Study, check_variant, train_variants
 from pctlib.training.fingerprint import fingerprint
@@ -209,11 +210,13 @@ def open_page(
         changes: values of the page's own section of the profile, as `field` or `part__field`; None for none.
 
     Raises:
-        ValueError: as `load_profile`, or if the profile has no such page.
+        ValueError: as `load_profile`, if the profile has no such page, or papermill has given the notebook a
+            parameter that it does not have.
         FileNotFoundError: if a model that the page reads is not trained yet; says which notebook trains it.
     """
     from pctlib.visualization.style import use_style  # figures are the notebook's alone
 
+    refuse_unknown_parameters()
     use_style()
     values = {f"{name}__{key}": value for key, value in changes.items()}
     layout = StudyLayout.from_config({"profile": profile, "dataset": dataset, "root": root})
