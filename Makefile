@@ -45,7 +45,8 @@ test-slurm: $(ENV)  ## run the smoke study on a Slurm of one node, brought up fo
 # Outputs of notebooks stay out of git's diffs: a filter of this checkout alone. As root, in containers, Jupyter
 # wants to be told; it listens on this machine only, unless ARGS says otherwise.
 lab: $(ENV)  ## open JupyterLab on the notebooks (ARGS="--no-browser --port 9999" for its options)
-	-@git rev-parse --git-dir >/dev/null 2>&1 && $(abspath $(BIN))/nbstripout --install --attributes "$$(git rev-parse --git-path info/attributes)"
+	-@git rev-parse --git-dir >/dev/null 2>&1 && $(abspath $(BIN))/nbstripout --install --attributes "$$(git rev-parse --git-path info/attributes)" \
+		&& git config filter.nbstripout.required false  # git works on without this environment
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/jupyter lab --ip=127.0.0.1 $(if $(filter 0,$(shell id -u)),--allow-root) \
 		--LabApp.default_url=/lab/tree/notebooks/00_data.ipynb $(ARGS)
 
