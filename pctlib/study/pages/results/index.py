@@ -13,9 +13,10 @@ from pctlib.reporting.run_card import git_revision, now
 from pctlib.reporting.tables import ONE_SEED, mean_interval, signed
 from pctlib.study.methods import MEAN_POSE
 from pctlib.study.pages.results import answer, committed
+from pctlib.study.pages.results.made import steps_read
 from pctlib.study.pages.results.read import TOLERANCE, StudyResults
 from pctlib.study.pictures import person_pictures
-from pctlib.visualization import curves, galleries
+from pctlib.visualization import curves, galleries, timeline
 from pctlib.workflow.layout import StudyLayout, run_name
 from pctlib.workflow.pages import PAGES, page_named
 
@@ -123,6 +124,7 @@ def index_page(results: StudyResults) -> IndexPage:
             *_longer_section(results.layout),
             _people_section(results),
             _learning_section(results),
+            *_made_section(results),
         ),
         run_card=results.run_card,
     )
@@ -228,6 +230,23 @@ def _learning_section(results: StudyResults) -> Section:
             )
         )
     return Section("Learning curves", tuple(blocks), folded=True)
+
+
+def _made_section(results: StudyResults) -> tuple[Section, ...]:
+    """Return what ran when, and what it read; nothing where no card tells."""
+    steps = results.steps
+    if steps.empty:
+        return ()
+    figure = Figure(
+        timeline.timeline(steps, edges=steps_read(results.layout, steps)),
+        "**How this report was made.** Minutes of work of every step, the main comparison in dark; lines "
+        "lead from what a step reads. Time in which nothing ran is left out, as are the start of Python and "
+        "drawing.",
+        "Bars over time, one a step of the study; the values are in the download.",
+        data=steps,
+        name="steps",
+    )
+    return (Section("How this report was made", (figure,), folded=True),)
 
 
 def _percent(results: StudyResults, method: str) -> tuple[float, float]:

@@ -1,6 +1,6 @@
 """The study's result: what its runs left behind, side by side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from pctlib.reporting.run_card import RunCard, device_name
 from pctlib.reporting.tables import Table, beside, interval_ends, mean_interval, published
 from pctlib.study.methods import MAIN_METHODS, MEAN_POSE, trained_methods
 from pctlib.study.pages.results.cards import joined_card, read_cards
+from pctlib.study.pages.results.made import steps_frame
 from pctlib.study.people import load_splits
 from pctlib.study.pictures import gallery_rows
 from pctlib.study.predictions import (
@@ -55,6 +56,7 @@ class StudyResults:
         measured_on: device and threads of the speed.
         run_card: facts of all runs together.
         to_come: runs that are still being made, by name and seed.
+        steps: how the study was made, `steps_frame`.
     """
 
     layout: StudyLayout
@@ -68,6 +70,7 @@ class StudyResults:
     measured_on: str
     run_card: RunCard
     to_come: tuple[tuple[str, int | None], ...] = ()
+    steps: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def read(cls, layout: StudyLayout, study_dir: Path, *, so_far: bool = False) -> "StudyResults":
@@ -110,7 +113,18 @@ class StudyResults:
         measured_on = f"{device_name(str(layout.profile.torch_device))}, {torch.get_num_threads()} threads"
         to_come = tuple(run for run in layout.runs() if run not in cards)
         return cls(
-            layout, study_dir, people, metrics, first, tokenizer, parts, costs, measured_on, card, to_come
+            layout,
+            study_dir,
+            people,
+            metrics,
+            first,
+            tokenizer,
+            parts,
+            costs,
+            measured_on,
+            card,
+            to_come,
+            steps_frame(layout, study_dir, cards),
         )
 
     def table(self) -> Table:
