@@ -87,7 +87,15 @@ TokenizerChoice = Literal[
     "image guidance",
     "no image guidance",
 ]
-ClassifierChoice = Literal["both losses", "token loss only", "keypoint loss only"]
+ClassifierChoice = Literal[
+    "both losses",
+    "token loss only",
+    "keypoint loss only",
+    "codebook, short schedule",
+    "finite scalars",
+    "codes of two levels",
+]
+_LOSSES: tuple[ClassifierChoice, ...] = ("both losses", "token loss only", "keypoint loss only")
 
 
 class ChoicesProfile(FamilyProfile):
@@ -98,7 +106,9 @@ class ChoicesProfile(FamilyProfile):
     evaluation_hidden: float = Field(
         default=0.3, gt=0, lt=1, description="share of the joints that are hidden in a second measurement"
     )
-    classifiers: tuple[ClassifierChoice, ...] = Field(default=get_args(ClassifierChoice), min_length=1)
+    classifiers: tuple[ClassifierChoice, ...] = Field(
+        default=_LOSSES, min_length=1, description="those of other codes learn from the tokenizers above"
+    )
     classifier_epochs: int = Field(gt=0)
     views: int = Field(
         default=0, ge=0, description="augmented views whose features are kept for classifiers; 0: none"
@@ -110,6 +120,11 @@ class ChoicesProfile(FamilyProfile):
             names = getattr(self, field)
             if len(set(names)) < len(names):
                 raise ValueError(f"{field}: expected distinct names, got {list(names)}")
+        learned = {"codebook, short schedule": "as in the profile"}
+        for name in self.classifiers:
+            tokenizer = learned.get(name, name)
+            if name not in _LOSSES and tokenizer not in self.tokenizers:
+                raise ValueError(f"classifiers: '{name}' needs the tokenizer '{tokenizer}' in tokenizers")
         return self
 
 

@@ -10,6 +10,7 @@ from pctlib.study.findings import change_in_words, difference, difference_in_wor
 from pctlib.study.floor import with_floor
 from pctlib.study.pages.choices.changes import AS_MANY_BITS, BASE, MLP, ONE, SCALARS, TWO_LEVELS, changes_of
 from pctlib.study.pages.choices.study import BOTH, LOOKUPS
+from pctlib.study.pages.choices.trainings import CODES
 from pctlib.study.predictions import judge, mean_pose_predictions
 from pctlib.study.variants import FAILED, bars_of, summarise
 
@@ -114,6 +115,7 @@ def choices_finding(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profile
     """
     share = f"{100 * profile.choices.evaluation_hidden:g} %"
     base = f"{BOTH}, soft"
+    classifiers, coded = _apart(classifiers)
     sentences = [
         _differences(tokenizers, "error px", BASE, "Reconstruction error in px"),
         _differences(
@@ -123,9 +125,11 @@ def choices_finding(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profile
         _encoders(tokenizers),
         _differences(classifiers, "PCK@0.1 seen", base, "PCK@0.1 of seen joints in %", scale=100.0),
         _differences(classifiers, "PCK@0.1 hidden", base, "PCK@0.1 of hidden joints in %", scale=100.0),
+        _codes(coded),
         interval_note(tokenizers),
         failures(tokenizers),
         failures(classifiers[classifiers["variant"].str.endswith(", soft")]),
+        failures(coded[coded["variant"].str.endswith(", soft")]),
     ]
     return " ".join(sentence for sentence in sentences if sentence)
 
@@ -146,11 +150,30 @@ def choices_headline(tokenizers: pd.DataFrame, classifiers: pd.DataFrame, profil
     words = "; ".join(part for part in parts if part)
     errors = f"Change of the reconstruction error, in px, against the profile's tokenizer: {words}."
     metric, base = "PCK@0.1 seen", f"{BOTH}, soft"
+    classifiers, _ = _apart(classifiers)
     losses = [n for n in dict.fromkeys(classifiers["variant"]) if n != base]
     changes = [f"'{n}' {change_in_words(classifiers, metric, n, base)}" for n in losses]
     seen = f"Seen joints found, against '{base}', in points: {', '.join(changes)}." if changes else ""
     sentences = (errors if words else "", _composition(tokenizers), seen, interval_note(tokenizers))
     return " ".join(sentence for sentence in sentences if sentence)
+
+
+def _apart(classifiers: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return the classifiers of the profile's tokenizer, and those of other codes after a short schedule."""
+    coded = classifiers["variant"].str.rpartition(", ")[0].isin(CODES)
+    return classifiers[~coded], classifiers[coded]
+
+
+def _codes(coded: pd.DataFrame) -> str:
+    """Return what other codes change in images, against a codebook of as short a schedule."""
+    base, *others = (f"{name}, soft" for name in CODES)
+    sentences = [
+        difference_in_words(coded, metric, other, base, what=f"points of {metric} joints")
+        for other in others
+        for metric in ("PCK@0.1 seen", "PCK@0.1 hidden")
+        if difference(coded, metric, other, base) is not None
+    ]
+    return " ".join(sentences)
 
 
 def _composition(frame: pd.DataFrame) -> str:

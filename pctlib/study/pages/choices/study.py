@@ -33,7 +33,7 @@ from pctlib.study.stages.tokenizer import (
     reconstruct,
     train_tokenizer,
 )
-from pctlib.study.variants import check_variant
+from pctlib.study.variants import check_variant, run_folder
 from pctlib.training.plan import mix_seed
 
 BOTH = "both losses"
@@ -195,24 +195,35 @@ class ClassifierChoices:
             ValueError: if there is no such variant.
             FileNotFoundError: if there is no tokenizer of the seed.
         """
-        check_variant(variant, list(CLASSIFIERS))
-        profile = adopt_tokenizer(self.profile, resolve(self.study_dir) / f"tokenizer-seed{seed}")
+        return self._shortened(variant, resolve(self.study_dir) / f"tokenizer-seed{seed}")
+
+    def _shortened(self, variant: str, tokenizer: Path) -> Profile:
+        """Return the profile of a classifier of the tokens of a trained tokenizer."""
+        check_variant(variant, [*CLASSIFIERS, *trainings.CODES])
+        profile = adopt_tokenizer(self.profile, tokenizer)
         sizes, epochs = profile.classifier, self.section.classifier_epochs
         training = sizes.training.model_copy(update={"epochs": epochs, "evaluate_every": epochs})
         views = 0 if profile.tokenizer.guide_ratio else self.section.views
-        changes = {"training": training, "cached_views": views} | CLASSIFIERS[variant]
+        changes = {"training": training, "cached_views": views} | CLASSIFIERS.get(variant, {})
         return profile.model_copy(update={"classifier": sizes.model_copy(update=changes)})
 
     def __call__(self, variant: str, seed: int, folder: Path) -> dict[str, float]:
-        """Train one of `CLASSIFIERS`; return "<look-up> <metric>" of both look-ups, without flip test.
+        """Train one of `CLASSIFIERS`, or one of other codes; return "<look-up> <metric>" of both look-ups.
+
+        Without flip test. A classifier of other codes learns the tokens of a tokenizer of this page, which
+        lies beside it.
 
         Raises:
             ValueError: for another variant, or as `train_classifier`.
             FileNotFoundError: if the tokenizer or heatmap model of the seed is missing.
         """
-        profile = self.profile_of(variant, seed)
+        source = resolve(self.study_dir) / f"tokenizer-seed{seed}"
+        if variant in trainings.CODES:
+            page = folder.parents[2]
+            source = run_folder(page / trainings.TOKENIZERS / f"seed{seed}", trainings.CODES[variant])
+        profile = self._shortened(variant, source)
         stage = self._frozen.of(seed, profile)
-        tokenizer = load_tokenizer(resolve(self.study_dir) / f"tokenizer-seed{seed}")
+        tokenizer = load_tokenizer(source)
         result = train_classifier(
             profile, stage, tokenizer, seed=seed, out_dir=folder, progress=self.progress
         )

@@ -12,7 +12,7 @@ from pctlib.io import read_json, read_tensors
 from pctlib.metrics.pck import mean_error
 from pctlib.profiles.pages import ChoicesProfile, ClassifierChoice, TokenizerChoice
 from pctlib.profiles.profile import load_profile
-from pctlib.study.findings import ONE_SEED
+from pctlib.reporting.tables import ONE_SEED
 from pctlib.study.pages.choices import report as choices_report
 from pctlib.study.pages.choices.changes import AS_MANY_BITS, BASE, ONE, TOKENIZERS, changes_of
 from pctlib.study.pages.choices.study import (
@@ -22,11 +22,13 @@ from pctlib.study.pages.choices.study import (
     TokenizerChoices,
     hidden_joints,
 )
+from pctlib.study.pages.choices.trainings import CODES, trainings
 from pctlib.study.people import Splits
 from pctlib.study.poses import load_poses
 from pctlib.study.stages.heatmap import train_heatmap
 from pctlib.study.stages.tokenizer import build_tokenizer, load_tokenizer, reconstruct, train_tokenizer
 from pctlib.study.variants import FAILED, run_folder, train_variants
+from pctlib.workflow.pages import Training
 
 SECTION = {
     "train_people": 16,
@@ -69,7 +71,7 @@ def frame(rows, metrics=("error px", "error px, some hidden")):
 
 def test_profiles_know_every_variant():
     assert set(TokenizerChoice.__args__) == set(TOKENIZERS)
-    assert set(ClassifierChoice.__args__) == set(CLASSIFIERS)
+    assert set(ClassifierChoice.__args__) == {*CLASSIFIERS, *CODES}
     with pytest.raises(ValueError, match="tokenizers: expected distinct names"):
         ChoicesProfile(**SECTION | {"tokenizers": [BASE, BASE]})
     with pytest.raises(ValueError, match="classifiers: expected distinct names"):
@@ -186,6 +188,32 @@ def test_classifiers_weigh_their_losses_and_are_read_in_both_ways(profile, split
     bars = choices_report.pck_bars(table)
     assert len(bars) == 14
     assert set(bars["joints"]) == {"seen", "hidden"}
+
+
+def test_classifiers_of_other_codes_learn_from_the_tokenizers_beside_them(splits, study_dir, tmp_path):
+    names = list(CODES)
+    section = SECTION | {"tokenizers": list(CODES.values()), "classifiers": names}
+    settings = load_profile("smoke", choices=section)
+    tokenizers = TokenizerChoices(settings, splits, study_dir, progress=False)
+    places = {"runs_dir": tmp_path / "tokenizers", "seeds": [0], "progress": False}
+    written = train_variants(tokenizers, list(CODES.values()), **places)
+    classifiers = ClassifierChoices(settings, splits, study_dir, progress=False)
+    found = train_variants(classifiers, names, **places | {"runs_dir": tmp_path / "classifiers"})
+    assert FAILED not in found
+    assert found["soft NME seen"].nunique() == 3
+    run = run_folder(tmp_path / "classifiers" / "seed0", "finite scalars")
+    assert read_json(run / "model.json")["sizes"]["profile"]["tokenizer"]["codebook_learning"] == "scalar"
+    said = choices_report.choices_finding(written, choices_report.by_lookup(found), settings)
+    assert "'finite scalars, soft' against 'codebook, short schedule, soft'" in said
+    after = {training.name: training.after for training in trainings(settings)}
+    assert after["codebook, short schedule"] == (Training(BASE, group="tokenizers"),)
+
+
+def test_classifiers_of_codes_need_their_tokenizer():
+    with pytest.raises(
+        ValueError, match="'finite scalars' needs the tokenizer 'finite scalars' in tokenizers"
+    ):
+        load_profile("smoke", choices=SECTION | {"tokenizers": [BASE], "classifiers": ["finite scalars"]})
 
 
 def test_classifiers_without_kept_features_see_every_image(splits, study_dir, tmp_path):
