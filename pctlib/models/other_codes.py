@@ -10,16 +10,18 @@ from pctlib.models.codebook import Codebook, Quantized
 
 _MOST_LEVELS = 8  # of one number; more levels are rarely worth it (Mentzer et al. 2023, section 4)
 _INSIDE = 1e-3  # how far tanh reaches beyond the outermost level
+_SPREAD = 0.7  # standard deviation that numbers start with: most tokens within 2 of 8 levels from the middle
 
 
 class FiniteScalarCodes(nn.Module):
     """V codes without a codebook: a token becomes a few numbers, each rounded to one of a few levels.
 
-    Nothing can collapse, as the codes are a fixed grid; only the two projections learn, through the rounding
+    The codes are a fixed grid, so none can die; only the two projections learn, through the rounding
     (straight-through).
 
     Source: Mentzer et al. 2023, arXiv:2309.15505; in pose tokens Di2Pose (2024, arXiv:2405.17016), whose
     4375 codes are levels 7, 5, 5, 5, 5.
+    Differs: the start from data, the counterpart of the codebook's from k-means; the paper has none.
 
     Args:
         size: V, a product of numbers of 2 to 8.
@@ -68,8 +70,24 @@ class FiniteScalarCodes(nn.Module):
 
     @torch.no_grad()
     def update(self, tokens: Tensor, indices: Tensor, *, generator: torch.Generator | None = None) -> Tensor:
-        """Return [V] how many tokens got each code; there is nothing else to do after a step."""
+        """Return [V] how many tokens of this process got each code; nothing else is to do after a step."""
         return torch.bincount(indices.flatten(), minlength=prod(self.levels))
+
+    @torch.no_grad()
+    def initialise(self, tokens: Tensor, *, generator: torch.Generator) -> None:
+        """Start with the principal directions of tokens [..., E] as numbers, all spread over their levels.
+
+        Args:
+            tokens: a sample.
+            generator: not drawn from; `Codebook` has it.
+        """
+        rows = tokens.detach().flatten(0, -2).double()
+        mean, used = rows.mean(0), min(len(self.levels), rows.shape[1])
+        variances, directions = torch.linalg.eigh(torch.cov(rows.T, correction=0))  # ascending
+        deviations = variances.clamp(min=max(1e-6 * float(variances[-1]), 1e-12)).sqrt()
+        weight = _SPREAD * (directions / deviations).T.flip(0)[:used]  # [used, E], the largest first
+        self.to_numbers.weight[:used] = weight.to(self.to_numbers.weight)
+        self.to_numbers.bias[:used] = -(weight @ mean).to(self.to_numbers.bias)
 
     def _bounded(self, numbers: Tensor) -> Tensor:
         """Squeeze numbers [..., n] so that rounding gives L levels: -(L - 1) / 2 to (L - 1) / 2 for odd L."""
@@ -91,7 +109,8 @@ class ResidualCodes(nn.Module):
     """Codes of two levels: an entry of a first codebook, and one of a second for what the first leaves.
 
     Together they are a codebook of V = V1 V2 sums, of which V1 + V2 are learned; both by moving averages. A
-    token takes the nearest entry of the first, then of the second, which need not be the nearest sum.
+    token takes the nearest entry of the first, then of the second, which need not be the nearest sum. For a
+    classifier they are one table: it chooses among all V sums at once, not level by level.
 
     Source: Zeghidour et al. 2021 (SoundStream), arXiv:2107.03312, section III.C, with two levels.
 
@@ -147,7 +166,7 @@ class ResidualCodes(nn.Module):
         """Move both levels towards the tokens, and what the first left of them, assigned to their entries.
 
         Returns:
-            [V] how many tokens got each sum.
+            [V] how many tokens of this process got each sum.
         """
         V1, V2 = len(self.first.codebook), len(self.second.codebook)
         rest = tokens.detach().float() - self.first.look_up(indices // V2)

@@ -90,6 +90,29 @@ def test_counts_of_codes_are_those_of_the_tokens():
     assert counts[indices[0]] == (indices == indices[0]).sum()
 
 
+def test_the_start_spreads_the_tokens_over_the_levels():
+    """However far off and narrow they lie: equal deviations, along the directions in which they differ."""
+    generator = torch.Generator().manual_seed(0)
+    directions = torch.linalg.qr(torch.randn(6, 6, generator=generator))[0]
+    scales = torch.tensor([3.0, 2.0, 1.0, 0.01, 0.01, 0.01])
+    tokens = 40 + 1e-2 * torch.randn(8, 500, 6, generator=generator) * scales @ directions
+    codes = FiniteScalarCodes(512, 6)
+    assert codes(tokens).indices.unique().numel() < 100
+    codes.initialise(tokens, generator=generator)
+    numbers = codes.to_numbers(tokens).flatten(0, 1)
+    torch.testing.assert_close(numbers.mean(0), torch.zeros(3), atol=1e-2, rtol=0)
+    torch.testing.assert_close(numbers.std(0), torch.full((3,), 0.7), atol=1e-2, rtol=0)
+    assert (codes.to_numbers.weight @ directions[3:].T).abs().max() < 1
+    assert codes(tokens).indices.unique().numel() > 400
+
+
+def test_a_start_from_tokens_narrower_than_the_numbers_is_finite():
+    codes = FiniteScalarCodes(4375, 2)  # five numbers of two
+    codes.initialise(torch.ones(10, 2), generator=torch.Generator())
+    assert all(p.isfinite().all() for p in codes.parameters())
+    assert codes(torch.ones(1, 2)).codes.isfinite().all()
+
+
 def test_two_levels_are_two_look_ups():
     codes = ResidualCodes(12, 2)
     assert (len(codes.first.codebook), len(codes.second.codebook)) == (4, 3)

@@ -52,8 +52,7 @@ TOKENIZERS: dict[str, dict[str, Any] | Callable[[TokenizerProfile, int], dict[st
     "one token, eightfold V": _one_with_more_entries,
     AS_MANY_BITS: _three_for_one,
     MLP: _plain_encoder,
-    # nothing is pulled to a grid that is fixed
-    SCALARS: {"codebook_learning": "scalar", "data_initialisation": False, "commitment_weight": 0.0},
+    SCALARS: {"codebook_learning": "scalar", "commitment_weight": 0.0},  # nothing is pulled to a fixed grid
     TWO_LEVELS: {"codebook_learning": "residual"},
     "image guidance": {"guide_ratio": 0.5},
     "no image guidance": {"guide_ratio": 0.0},

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from pctlib.complexity import count_parameters
 from pctlib.metrics.pck import mean_error
@@ -139,14 +139,19 @@ class TokenizerChoices:
         image = poses.to_image(reconstruct(model, poses, hidden=hidden)[0])
         truth, labelled = poses.people.keypoints_image, poses.people.labelled
         tokenizer = pose_tokenizer(model)
-        entries = len(tokenizer.codebook.codebook)
+        entries = tokenizer.codebook.codebook
         return evaluate_tokenizer(model, poses) | {
             "error px, some hidden": mean_error(image, truth, labelled),
             "error px of the hidden": mean_error(image, truth, labelled & hidden.numpy()),
-            "bits": tokenizer.num_tokens * math.log2(entries),
-            "weights": count_parameters(tokenizer) - count_parameters(tokenizer.codebook),
+            "bits": tokenizer.num_tokens * math.log2(len(entries)),
+            "weights": count_parameters(tokenizer) - _learned(entries),
             "encoder weights": count_parameters(tokenizer.encoder),
         }
+
+
+def _learned(entries: Tensor) -> int:
+    """Return how many weights of a network the entries of its codebook are: none if they are averages."""
+    return entries.numel() if isinstance(entries, nn.Parameter) else 0
 
 
 def _guide(study_dir: str | Path, seed: int) -> Backbone:

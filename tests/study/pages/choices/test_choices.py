@@ -14,7 +14,15 @@ from pctlib.profiles.pages import ChoicesProfile, ClassifierChoice, TokenizerCho
 from pctlib.profiles.profile import load_profile
 from pctlib.reporting.tables import ONE_SEED
 from pctlib.study.pages.choices import report as choices_report
-from pctlib.study.pages.choices.changes import AS_MANY_BITS, BASE, ONE, TOKENIZERS, changes_of
+from pctlib.study.pages.choices.changes import (
+    AS_MANY_BITS,
+    BASE,
+    ONE,
+    SCALARS,
+    TOKENIZERS,
+    TWO_LEVELS,
+    changes_of,
+)
 from pctlib.study.pages.choices.study import (
     BOTH,
     CLASSIFIERS,
@@ -119,13 +127,17 @@ def test_the_plain_encoder_has_the_weights_of_the_mixer(name, num_keypoints):
     assert abs(weights(changes) - weights({})) <= 0.51 * unit
 
 
-@pytest.mark.parametrize("variant", ["codebook by gradient", "one token", "MLP encoder", "image guidance"])
+@pytest.mark.parametrize(
+    "variant",
+    ["codebook by gradient", "one token", "MLP encoder", SCALARS, TWO_LEVELS, "image guidance"],
+)
 def test_tokenizers_train_and_are_measured(profile, splits, study_dir, tmp_path, variant):
     study = TokenizerChoices(profile, splits, study_dir, progress=False)
     metrics = study(variant, 0, tmp_path)
     tokenizer = load_tokenizer(tmp_path)
     assert metrics["bits"] == tokenizer.num_tokens * math.log2(16)
-    learnt = {name: p for name, p in tokenizer.named_parameters() if not name.startswith("codebook")}
+    # Finite scalars have no entries: their two projections are weights of the network.
+    learnt = {name: p for name, p in tokenizer.named_parameters() if name != "codebook.codebook"}
     assert metrics["weights"] == sum(p.numel() for p in learnt.values())
     assert tokenizer.guided == (variant == "image guidance")
     assert tokenizer.num_tokens == (1 if variant == "one token" else 4)
