@@ -252,6 +252,23 @@ def threedpw(
     _report(evaluate_threedpw(people, read_predicted_poses(predictions, people), joints=joints), out)
 
 
+@evaluate_app.command()
+def h3wb(
+    annotations: Annotated[Path, typer.Option(help="h3wb_train.npz, or mmpose's h3wb_train_bbox.npz.")],
+    predictions: Poses3D,
+    subject: Annotated[
+        list[str] | None, typer.Option(help="Score this subject; may be repeated. None: all in the file.")
+    ] = None,
+    out: Out = None,
+) -> None:
+    """H3WB, whole bodies: MPJPE of all, body, face and hands; of face and hands also on their own root."""
+    from pctlib.data.h3wb import read_h3wb
+    from pctlib.metrics.benchmarks_3d import evaluate_h3wb, read_predicted_poses
+
+    people = read_h3wb(annotations, "", subjects=subject)
+    _report(evaluate_h3wb(people, read_predicted_poses(predictions, people)), out)
+
+
 Meshes = Annotated[
     Path,
     typer.Option(

@@ -58,7 +58,7 @@ def read_h36m(
     for name, shape in {"center": (N, 2), "scale": (N,), "part": (N, _K, 3), "S": (N, _K, 4)}.items():
         if arrays[name].shape != shape:
             raise ValueError(f"{annotations}: array {name} needs shape {shape}, got {arrays[name].shape}")
-        arrays[name] = _numbers(arrays[name], f"{annotations}: array {name}")
+        arrays[name] = real_numbers(arrays[name], f"{annotations}: array {name}")
     sides = _PIXELS_PER_SCALE * arrays["scale"][:, None]  # [N, 1]
     boxes = np.concatenate([arrays["center"] - sides / 2, sides, sides], axis=1)  # [N, 4]
     labelled = arrays["part"][..., 2] > 0
@@ -115,8 +115,8 @@ def read_h36m_videopose(
     if frame_step < 1:
         raise ValueError(f"frame_step must be 1 or more, got {frame_step}")
     films = _Films(
-        positions=_by_action(positions_3d, "positions_3d"),
-        pixels=None if positions_2d is None else _by_action(positions_2d, "positions_2d"),
+        positions=read_by_action(positions_3d, "positions_3d"),
+        pixels=None if positions_2d is None else read_by_action(positions_2d, "positions_2d"),
         cameras=read_h36m_cameras(cameras),
         source=str(positions_3d),
     )
@@ -127,7 +127,7 @@ def read_h36m_videopose(
         names=names,
         views=_cameras_of(names, films.cameras, str(cameras)),
         images_dir=Path(images_dir),
-        boxes=_boxes(keypoints_image),
+        boxes=square_boxes(keypoints_image),
         keypoints_image=keypoints_image,
         visible=np.full((len(names), _K), 2),
         keypoints_3d=keypoints_3d,
@@ -137,8 +137,13 @@ def read_h36m_videopose(
     )
 
 
-def _by_action(path: str | Path, name: str) -> dict[str, dict[str, Any]]:
-    """Return what an archive of VideoPose3D holds of each subject and action."""
+def read_by_action(path: str | Path, name: str) -> dict[str, dict[str, Any]]:
+    """Return what an archive of VideoPose3D holds of each subject and action.
+
+    Raises:
+        FileNotFoundError: if there is no such file.
+        ValueError: if it is damaged, refused, or not sorted so; names file and array.
+    """
     subjects = read_object_npz(path, name)
     where = f"{path}, array {name}"
     if not isinstance(subjects, dict):
@@ -163,8 +168,12 @@ def _texts(array: np.ndarray, where: str) -> list[str]:
     return names
 
 
-def _numbers(value: Any, where: str) -> np.ndarray:
-    """Return an array of real numbers as float64; refuse anything else."""
+def real_numbers(value: Any, where: str) -> np.ndarray:
+    """Return an array of real numbers as float64.
+
+    Raises:
+        ValueError: if it is anything else; begins with `where`.
+    """
     try:
         array = np.asarray(value)
     except ValueError as error:  # lists of different lengths
@@ -232,7 +241,7 @@ def _actions(films: _Films, subjects: tuple[str, ...]) -> Iterator[tuple[str, st
             known = ", ".join(map(str, films.positions))
             raise ValueError(f"{films.source}: subject {subject} is missing, the file has {known}")
         for action, value in sorted(films.positions[subject].items()):
-            positions = _numbers(value, f"{films.source}: {subject}, {action}")
+            positions = real_numbers(value, f"{films.source}: {subject}, {action}")
             if positions.ndim != 3 or positions.shape[1:] != (32, 3):
                 raise ValueError(
                     f"{films.source}: {subject}, {action} needs shape (T, 32, 3), got {positions.shape}"
@@ -272,7 +281,7 @@ def _one_film(
         where, views = f"{films.source}: 2D joints of {seen}", films.pixels[subject][action]
         if not isinstance(views, list | tuple | np.ndarray) or len(views) != len(_CAMERAS):
             raise ValueError(f"{where}: expected a list of {len(_CAMERAS)} cameras")
-        pixels = _numbers(views[view], where)
+        pixels = real_numbers(views[view], where)
         if pixels.shape[1:] != (_K, 2) or len(pixels) < len(positions):
             raise ValueError(f"{where} need shape ({len(positions)}, {_K}, 2), got {pixels.shape}")
         keypoints_image = pixels[frames]  # detections may have a few frames more than the poses
@@ -281,8 +290,8 @@ def _one_film(
     return names, keypoints_image, keypoints_3d, np.tile(camera.image_size, (len(frames), 1))
 
 
-def _boxes(keypoints: np.ndarray) -> np.ndarray:
-    """Return square boxes [N, 4] of 1.2 x the bounds of all keypoints [N, K, 2]."""
+def square_boxes(keypoints: np.ndarray) -> np.ndarray:
+    """Return square boxes [N, 4], x, y, side, side, of 1.2 x the bounds of all keypoints [N, K, 2]."""
     low, high = keypoints.min(1), keypoints.max(1)  # [N, 2]
     sides = _BOX_MARGIN * (high - low).max(1, keepdims=True)  # [N, 1]
     return np.concatenate([(low + high - sides) / 2, sides, sides], axis=1)

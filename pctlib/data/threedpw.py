@@ -12,6 +12,7 @@ import numpy as np
 
 from pctlib.data.check_3d import check_units
 from pctlib.data.containers import read_array_pickle
+from pctlib.data.h36m import square_boxes
 from pctlib.data.people import BOX_AREA_SHARE, People, concatenate
 from pctlib.skeletons import SMPL
 
@@ -23,7 +24,6 @@ OCCLUDED = (
     *("outdoors_freestyle", "outdoors_golf", "outdoors_parcours", "outdoors_slalom"),
 )
 _K = SMPL.num_keypoints
-_BOX_MARGIN = 1.2  # side of the square box / longer side of the bounds of the joints
 _MM_PER_METRE = 1000
 _FIELDS = ("sequence", "jointPositions", "cam_poses", "cam_intrinsics", "campose_valid", "img_frame_ids")
 
@@ -104,9 +104,7 @@ def _table(
 ) -> People:
     """Return the rows of one film; ids leave room for 100,000 rows a film."""
     N, first = len(poses), 100_000 * number
-    low, high = (pixels.min(1), pixels.max(1)) if N else (np.zeros((0, 2)), np.zeros((0, 2)))
-    sides = _BOX_MARGIN * (high - low).max(1, keepdims=True, initial=0)  # [N, 1]
-    boxes = np.concatenate([(low + high - sides) / 2, sides, sides], axis=1)
+    boxes = square_boxes(pixels)
     return People(
         skeleton=SMPL,
         skeleton_3d=SMPL,

@@ -1,4 +1,4 @@
-"""Benchmarks of 3D poses from single images, Human3.6M and 3DPW: from predictions to their tables."""
+"""Benchmarks of 3D poses from single images, Human3.6M, 3DPW and H3WB: from predictions to their tables."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -11,7 +11,8 @@ from pctlib.data.h36m import SUBJECTS, h36m_subjects
 from pctlib.data.people import People
 from pctlib.metrics.evaluation import Evaluation
 from pctlib.metrics.mpjpe import mpjpe, mpjpe_by_action, n_mpjpe, pa_mpjpe
-from pctlib.skeletons import SMPL
+from pctlib.metrics.wholebody import PARTS
+from pctlib.skeletons import COCO_WHOLEBODY, SMPL
 
 ROOT = 0  # pelvis, of both keypoint sets
 COLUMNS = {
@@ -76,6 +77,8 @@ def _rows(path: str | Path, people: People, count: int) -> np.ndarray:
     if len(place) < count:
         raise ValueError(f"{path}: {kind} name {count - len(place)} poses twice")
     wanted = people.annotation_ids.tolist() if kind == "annotation_ids" else people.image_files
+    if len(set(map(_short, wanted))) < len(wanted):
+        raise ValueError(f"{path}: rows of {people.source} share file names; annotation_ids tell them apart")
     missing = [key for key in map(_short, wanted) if key not in place]
     if missing:
         raise ValueError(f"{path}: {len(missing)} of {len(wanted)} rows have no pose, the first {missing[0]}")
@@ -83,7 +86,7 @@ def _rows(path: str | Path, people: People, count: int) -> np.ndarray:
 
 
 def _short(key: object) -> object:
-    """Return an id as it is, a file by its name, which is unique in Human3.6M."""
+    """Return an id as it is, a file by its name, which is unique in Human3.6M and not in 3DPW or H3WB."""
     return key if isinstance(key, int) else Path(str(key)).name
 
 
@@ -159,3 +162,37 @@ def evaluate_threedpw(people: People, poses: np.ndarray, *, joints: int = 14) ->
     films = len(np.unique(people.actions))
     counts = {"poses": len(people), "films": films} | {w: n for w, n in people.excluded.items() if n}
     return Evaluation(f"3DPW, {joints} joints (mm)", {"all films": row}, counts)
+
+
+def evaluate_h3wb(people: People, poses: np.ndarray) -> Evaluation:
+    """Score whole-body poses by the protocol of H3WB.
+
+    Source: Zhu et al. 2023, arXiv:2211.15692, and the script of its leaderboard: the middle of the hips of
+    both poses at 0; the feet count as body; the face once more with the noses together, the hands with each
+    wrist on the true one.
+
+    Args:
+        people: of `read_h3wb`.
+        poses: [N, 133, 3] millimetres, camera frame.
+
+    Returns:
+        One row a part, the six numbers of the leaderboard.
+    """
+    truth = people.keypoints_3d.astype(np.float64)
+    hips = [COCO_WHOLEBODY.index(f"{side}_hip") for side in ("left", "right")]
+    poses, truth = (p - p[:, hips].mean(1, keepdims=True) for p in (poses, truth))
+    left, right = PARTS["lefthand"], PARTS["righthand"]
+
+    def error(part: slice, root: int | None = None) -> float:
+        moved = ((p if root is None else p - p[:, root, None])[:, part] for p in (poses, truth))
+        return mpjpe(*moved)
+
+    parts = {
+        "whole body": error(PARTS["wholebody"]),
+        "body and feet": error(slice(0, PARTS["foot"].stop)),
+        "face": error(PARTS["face"]),
+        "face, noses together": error(PARTS["face"], COCO_WHOLEBODY.index("nose")),
+        "hands": error(slice(left.start, right.stop)),
+        "hands, wrists together": (error(left, left.start) + error(right, right.start)) / 2,
+    }
+    return Evaluation("H3WB (mm)", {name: {"MPJPE": e} for name, e in parts.items()}, {"poses": len(people)})

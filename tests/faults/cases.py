@@ -16,6 +16,7 @@ import torch
 from helpers.official_pct import random_state, small_detector
 from helpers.official_rtmw import random_rtmw
 from helpers.official_vitpose import random_vitpose
+from helpers.whole_bodies import films as whole_body_films
 from torch import Tensor
 
 from faults.mutations import damaged_bytes, damaged_value
@@ -23,6 +24,7 @@ from faults.watch import Case
 from pctlib.checkpoints import load_official
 from pctlib.data.coco import read_coco
 from pctlib.data.detections import read_detections
+from pctlib.data.h3wb import read_h3wb
 from pctlib.data.h36m import read_h36m, read_h36m_videopose
 from pctlib.metrics.coco import evaluate_coco
 
@@ -227,6 +229,17 @@ def _write_films(rng: random.Random, folder: Path) -> None:
     (folder / "cameras.pkl").write_bytes(cameras)
 
 
+def _write_whole_bodies(rng: random.Random, folder: Path) -> None:
+    content, kind = whole_body_films(), rng.random()
+    if kind < 0.5:
+        content = _one(content, rng, _damaged_tree)
+    members = {f"{name}.npy": _objects(value) for name, value in content.items()}
+    if 0.5 <= kind < 0.8:
+        members = _one(members, rng, damaged_bytes)
+    archive = _zipped(members)
+    (folder / _FLAT).write_bytes(archive if kind < 0.8 else damaged_bytes(archive, rng))
+
+
 def _damaged_tree(value: Any, rng: random.Random) -> Any:
     """Return nested dicts of arrays with one array odd, or an entry odd or missing."""
     if not isinstance(value, dict):
@@ -349,6 +362,7 @@ CASES = (
         _write_films,
         lambda folder: read_h36m_videopose(folder / "data_3d_h36m.npz", folder / "cameras.pkl", split="test"),
     ),
+    Case("h3wb", _write_whole_bodies, lambda folder: read_h3wb(folder / _FLAT, folder)),
     _checkpoint("PCT tokenizer", _pct(False)),
     _checkpoint("PCT classifier", _pct(True)),
     _checkpoint("RTMPose", _rtmpose, _DESCRIBED),

@@ -1,22 +1,25 @@
-"""Human3.6M and 3DPW from files of predictions to tables, against plain numpy and recorded values."""
+"""Human3.6M, 3DPW and H3WB from files of predictions to tables, against plain numpy and recorded values."""
 
 import pickle
 
 import numpy as np
 import pytest
+from helpers.whole_bodies import write_h3wb
 from typer.testing import CliRunner
 
 from pctlib.commands import app
+from pctlib.data.h3wb import read_h3wb
 from pctlib.data.h36m import read_h36m
 from pctlib.data.threedpw import read_threedpw
 from pctlib.metrics.benchmarks_3d import (
     COLUMNS,
     LSP_OF_SMPL,
+    evaluate_h3wb,
     evaluate_h36m,
     evaluate_threedpw,
     read_predicted_poses,
 )
-from pctlib.skeletons import SMPL
+from pctlib.skeletons import H36M, SMPL
 
 FRAMES = {"S9": {"Directions": 4, "Walking": 6}, "S11": {"Walking": 3}, "S1": {"Eating": 2}}
 P1, P2, SCALED, _ = COLUMNS.values()
@@ -240,3 +243,73 @@ def test_bad_films_are_named(tmp_path, content, message):
     (tmp_path / "bad.pkl").write_bytes(pickle.dumps(content))
     with pytest.raises(ValueError, match=rf"bad\.pkl: .*{message}"):
         read_threedpw(tmp_path, "")
+
+
+def test_file_names_that_rows_share_are_refused(films, tmp_path):
+    for split in ("test", "validation"):
+        (films / "test" / f"{split}_00.pkl").write_bytes(pickle.dumps(film()))
+    people = read_threedpw(films / "test", "")
+    names = np.array(["image_00000.jpg", "image_00001.jpg", "image_00002.jpg"])
+    np.savez(tmp_path / "p.npz", poses=people.keypoints_3d[:3], imgname=names)
+    with pytest.raises(ValueError, match=r"p\.npz: rows of .* share file names; annotation_ids tell them"):
+        read_predicted_poses(tmp_path / "p.npz", people)
+
+
+def test_parts_of_h3wb_by_hand(tmp_path):
+    file = write_h3wb(tmp_path / "h3wb_train.npz")
+    people = read_h3wb(file, "")
+    poses = people.keypoints_3d.astype(float) + np.array([300.0, -20, 900])  # the root is at 0 anyway
+    poses[:, 23:91] += [0, 0, 30]
+    poses[:, 91:112] += [40, 0, 0]
+    poses[:, 92:112] += [0, 30, 0]  # beyond the left wrist
+    poses[:, 15] += [0, 46, 0]
+    hands = (40 + 20 * 50) / 42
+    expected = {
+        "whole body": (46 + 68 * 30 + 42 * hands) / 133,
+        "body and feet": 46 / 23,
+        "face": 30,
+        "face, noses together": 30,
+        "hands": hands,
+        "hands, wrists together": 30 * 20 / 21 / 2,
+    }
+    rows = evaluate_h3wb(people, poses).rows
+    assert {name: row["MPJPE"] for name, row in rows.items()} == pytest.approx(expected, rel=1e-4)
+    poses[:, 0] += [0, 0, 30]
+    assert evaluate_h3wb(people, poses).metrics["face, noses together MPJPE"] == pytest.approx(0, abs=1e-3)
+
+
+def test_command_scores_h3wb(tmp_path):
+    file = write_h3wb(tmp_path / "h3wb_train.npz")
+    people = read_h3wb(file, "", subjects=["S1"])
+    order = [3, 1, 0, 4, 2]
+    poses = people.keypoints_3d[order].astype(float)
+    poses[:, 91:133] += [0, 12, 0]
+    ids = people.annotation_ids[order]
+    np.savez(tmp_path / "poses.npz", poses=poses, annotation_ids=ids)
+    paths = ("--annotations", file, "--predictions", tmp_path / "poses.npz")
+    done = run("h3wb", *paths, "--subject", "S1", "--out", tmp_path / "table.csv")
+    assert done.exit_code == 0, done.output
+    table = dict(line.rsplit(",", 1) for line in (tmp_path / "table.csv").read_text().splitlines()[1:])
+    assert float(table["hands"]) == pytest.approx(12, rel=1e-4)
+    assert float(table['"hands, wrists together"']) == pytest.approx(0, abs=1e-3)
+    assert float(table["whole body"]) == pytest.approx(12 * 42 / 133, rel=1e-4)
+
+
+def test_the_sample_of_h36m_is_scored_by_the_command(shared, tmp_path):
+    """One joint of each of its four frames is moved; test_protocol_of_h36m_... stands alone."""
+    root = shared / "data/fixtures/h36m"
+    people = read_h36m(root / "test_h36m_body3d.npz", root)
+    poses = people.keypoints_3d.astype(float)
+    poses[:, H36M.index("right_wrist")] += [0, 0, 170]
+    order = [2, 0, 3, 1]
+    names = np.array([file.name for file in people.image_files])[order]
+    np.savez(tmp_path / "poses.npz", poses=poses[order] + [10, 20, 30], imgname=names)
+    out = tmp_path / "table.csv"
+    subjects = [x for subject in ("S1", "S5", "S7", "S8") for x in ("--subject", subject)]
+    paths = ("--annotations", root / "test_h36m_body3d.npz", "--predictions", tmp_path / "poses.npz")
+    done = run("h36m", *paths, *subjects, "--out", out)
+    assert done.exit_code == 0, done.output
+    rows = {line.split(",")[0]: line.split(",")[1:] for line in out.read_text().splitlines()}
+    assert set(rows) >= {"Directions", "SittingDown", "Greeting", "WalkDog", "mean of actions", "all poses"}
+    for action in ("Directions", "SittingDown", "Greeting", "WalkDog", "mean of actions"):
+        assert float(rows[action][0]) == pytest.approx(10, rel=1e-3), "170 mm of one joint of 17"
