@@ -28,6 +28,9 @@ WORDS = {
     "teacher": "A trained network whose answers or features another, the student, learns from.",
     "quantisation": "Taking the nearest entry of the codebook in place of a vector; or rounding to cells.",
     "commitment": "A term of the loss that keeps the features of tokens near their codebook entries.",
+    "finite scalar": "A number rounded to one of a few levels; a few of them write a token without a learned "
+    "list of vectors.",
+    "codes of two levels": "An entry of one small codebook, and one of a second for what the first leaves.",
     "codebook": "The learned list of V vectors from which tokens are taken.",
     "perplexity": "How many entries of the codebook would give this much variety if all were used equally.",
     "tokens": "In PCT, what writes a pose: M of them, each one entry of the codebook. In a transformer, the "
