@@ -1,4 +1,8 @@
-"""3D on poses of real people, walks of CMU split by subject; test_pose3d stands alone on procedural ones."""
+"""3D on poses of real people, walks of CMU split by subject; test_pose3d stands alone on procedural ones.
+
+Floors: the mean of all poses is 118 mm off each of them, 72 mm if all are turned to walk the same way. Split
+by subject, the mean pose of those to learn from is 148 mm off the others.
+"""
 
 from pathlib import Path
 
@@ -67,16 +71,40 @@ def floor(train, val):
     return mpjpe(mean, val.keypoints.numpy())
 
 
-def test_tokens_write_the_walks_of_other_subjects(poses, tmp_path):
+def test_two_fifths_of_the_floor_are_where_people_walk_to(poses):
+    _, train, val = poses
+    assert floor(train, val) == pytest.approx(148, abs=1)
+    everybody = np.concatenate([part.keypoints.numpy() for part in (train, val)])
+    hips = everybody[:, H36M.index("left_hip")] - everybody[:, H36M.index("right_hip")]
+    turn = np.arctan2(hips[:, 2], hips[:, 0])
+    x, z = everybody[..., 0].T, everybody[..., 2].T  # [K, N]
+    along = np.cos(turn) * x + np.sin(turn) * z, np.cos(turn) * z - np.sin(turn) * x
+    turned = np.stack([along[0].T, everybody[..., 1], along[1].T], axis=-1)
+    off = [mpjpe(np.broadcast_to(p.mean(0), p.shape), p) for p in (everybody, turned)]
+    assert off == pytest.approx([118, 72], abs=1)
+
+
+@pytest.mark.parametrize(
+    ("changes", "share"),
+    [
+        ({}, 0.5),
+        ({"codebook_learning": "residual"}, 0.5),
+        # One seed of three ended at 118 mm, with 73 % of one number of its tokens at the outermost levels.
+        ({"codebook_learning": "scalar", "commitment_weight": 0.0}, 0.9),
+    ],
+    ids=["codebook", "two levels", "finite scalars"],
+)
+def test_tokens_write_the_walks_of_other_subjects(poses, tmp_path, changes, share):
+    """With seeds 0 to 2 they were 56 to 64, 53 to 58 and 58 to 118 mm off, all of 34 tokens of 9 bits."""
     profile, train, val = poses
     assert (len(train), len(val)) == (2323, 1589)
+    profile = profile.model_copy(update={"tokenizer": profile.tokenizer.model_copy(update=changes)})
     settings = profile.tokenizer.training.model_copy(update={"epochs": 6, "evaluate_every": 6})
     result = train_tokenizer(
         profile, train, val_poses=val, seed=0, out_dir=tmp_path, settings=settings, progress=False
     )
     found = evaluate_tokenizer(result.model.eval(), val)
-    assert floor(train, val) == pytest.approx(148, abs=1)
-    assert found["MPJPE mm"] < 75, "half of what the mean pose is off"
+    assert found["MPJPE mm"] < share * floor(train, val)
     assert found["codebook usage"] > 0.5
 
 
