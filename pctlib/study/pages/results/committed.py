@@ -74,14 +74,15 @@ def main_table(numbers: dict[str, Any]) -> Table:
     return Table(pd.DataFrame(rows), f"Means over {seeds} seeds with 95 % intervals.", name="main")
 
 
-def sentence(numbers: dict[str, Any], kind: str) -> str:
+def sentence(numbers: dict[str, Any], kind: str, measure: str = "PCK@0.1") -> str:
     """Return what PCT and its control find of one kind of joints, and how far apart they are, paired by seed.
 
     Args:
         numbers: of `results.json`.
         kind: "seen" or "hidden".
+        measure: whose share is meant.
     """
-    found = {name: _shares(numbers, name, kind) for name in (PCT, CONTROL)}
+    found = {name: _shares(numbers, name, f"{measure} {kind}") for name in (PCT, CONTROL)}
     difference = mean_interval(found[PCT] - found[CONTROL])
     means = f"PCT {found[PCT].mean():.1f} %, control {found[CONTROL].mean():.1f} %"
     return f"{means}: {_in_points(difference)}"
@@ -89,7 +90,11 @@ def sentence(numbers: dict[str, Any], kind: str) -> str:
 
 def as_markdown(numbers: dict[str, Any], table: Table) -> str:
     """Return the main table and the paired differences as a page of markdown."""
-    said = [f"- {kind} joints found (PCK@0.1): {sentence(numbers, kind)}." for kind in KINDS]
+    said = [
+        f"- {kind} joints found ({measure}): {sentence(numbers, kind, measure)}."
+        for measure in ("PCK@0.1", "PCK@0.2")
+        for kind in KINDS
+    ]
     frame = table.frame.map(lambda value: value.text(1) if isinstance(value, Interval) else value)
     rounded = frame.map(lambda value: f"{value:.1f}" if isinstance(value, float) else value)
     header = [list(map(str, rounded.columns)), ["---"] * len(rounded.columns)]
@@ -107,8 +112,8 @@ def as_markdown(numbers: dict[str, Any], table: Table) -> str:
     return "\n\n".join(["# What the study measured", about, "\n".join(rows), "\n".join(said), again]) + "\n"
 
 
-def _shares(numbers: dict[str, Any], method: str, kind: str) -> np.ndarray:
-    return 100 * np.array([run[f"PCK@0.1 {kind}"] for run in numbers["methods"][method]])
+def _shares(numbers: dict[str, Any], method: str, metric: str) -> np.ndarray:
+    return 100 * np.array([run[metric] for run in numbers["methods"][method]])
 
 
 def _in_points(difference: Interval) -> str:

@@ -4,6 +4,7 @@ import json
 import re
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from pctlib.io import write_json
@@ -19,7 +20,8 @@ T_95 = 4.302653  # Student's t, two degrees of freedom, two-sided 95 %
 
 def numbers_of(pct=(0.70, 0.72, 0.74), control=(0.70, 0.70, 0.70)):
     def runs(values):
-        return [{"PCK@0.1 seen": 0.8, "PCK@0.1 hidden": value, "AP": 0.2} for value in values]
+        wide = {"PCK@0.2 seen": 0.9, "PCK@0.2 hidden": 0.85}
+        return [{"PCK@0.1 seen": 0.8, "PCK@0.1 hidden": value, "AP": 0.2} | wide for value in values]
 
     methods = {MEAN_POSE: [{"PCK@0.1 seen": 0.3, "PCK@0.1 hidden": 0.4, "AP": None}]}
     methods |= {CONTROL: runs(control), PCT: runs(pct)}
@@ -96,5 +98,8 @@ def test_what_is_committed_is_what_its_numbers_say(tmp_path):
     size = sum(path.stat().st_size for path in KEPT.rglob("*") if path.is_file())
     assert size < 3_000_000
     readme = re.sub(r"[*\s]+", " ", (ROOT / "README.md").read_text())
-    for kind in KINDS:
-        assert sentence(numbers, kind) in readme, "README quotes other numbers"
+    for measure in ("PCK@0.1", "PCK@0.2"):
+        for kind in KINDS:
+            assert sentence(numbers, kind, measure) in readme, "README quotes other numbers"
+    exact = [100 * np.mean([run["AP"] for run in numbers["methods"][name]]) for name in (PCT, CONTROL)]
+    assert "OKS-AP, which asks for exactness, is {:.1f} % against {:.1f} %".format(*exact) in readme
